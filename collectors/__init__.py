@@ -1,0 +1,1 @@
+"""Instruments: each looks at one thing during one window."""

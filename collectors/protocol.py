@@ -1,0 +1,78 @@
+"""What an instrument is.
+
+A collector looks at one thing during one window and brings home figures, raw readings and, for what it
+could not see, reasons. It must not know what is being measured, nor where its findings are kept.
+
+A new collector is one file in this package that ends with ``PROVIDES = (MyCollector,)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Protocol, runtime_checkable
+
+from results.records import Method, Observation, Window
+
+Clock = Callable[[], int]
+"""Nanoseconds of CLOCK_MONOTONIC; ``time.monotonic_ns`` outside tests."""
+
+
+class Place(StrEnum):
+    """Where an instrument runs."""
+
+    TRIAL = "trial"
+    """Inside the measured process: it is started just before the window opens and must cost nothing between."""
+    AGENT = "agent"
+    """In the node's agent, beside the measured process: its sampler sleeps between readings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Availability:
+    """Whether an instrument will answer on this machine, and how good its answer is.
+
+    ``fix`` says what would make it available or better: a package, a permission.
+    """
+
+    available: bool
+    reason: str | None = None
+    method: Method | None = None
+    scope: str | None = None
+    resolution: str | None = None
+    source: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is being watched: the device's name (``cpu`` or ``cuda``) and its index, and the cores."""
+
+    device: str = "cpu"
+    index: int = 0
+    cores: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class Collector(Protocol):
+    """One instrument. Made afresh by its class, without arguments, for each process it serves.
+
+    ``start`` and ``stop`` may raise: the window turns that into an ``Absence`` for each declared metric.
+    """
+
+    name: ClassVar[str]
+    place: ClassVar[Place]
+    metrics: ClassVar[tuple[str, ...]]
+    """Names of the figures it may bring; the window makes each missing one an absence."""
+
+    def probe(self, subject: Subject) -> Availability:
+        """Tell, cheaply and without side effects, whether ``start`` would succeed for this subject."""
+        ...
+
+    def start(self, subject: Subject) -> None:
+        """Begin to watch. In the agent this happens before the trial's process exists."""
+        ...
+
+    def stop(self, window: Window) -> Observation:
+        """End watching and tell what happened between the window's edges."""
+        ...

@@ -1,0 +1,1 @@
+"""The run: from a campaign file to records in the store."""

@@ -1,0 +1,107 @@
+"""The nouns of a campaign, as frozen values: they cross the wire; handles never do.
+
+This module knows neither YAML nor Ray nor where a figure ends up. Whatever is written here has been validated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from results.records import CarbonBasis, TrialKey
+
+if TYPE_CHECKING:
+    from harness.variants.protocol import Step
+    from scenarios.load.protocol import Load
+    from scenarios.workloads.protocol import Workload
+
+BEST_FP32: Final = "best-fp32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a trial runs: a device, its index, how many cores, and on which node."""
+
+    device: str = "cpu"
+    threads: int | None = None
+    """Cores to pin to; None for all of the node's."""
+    index: int = 0
+    node: str | None = None
+    """A node's name, or None for any whose environment is the campaign's."""
+
+    @property
+    def label(self) -> str:
+        """The device's name in the store, as ``cpu/1t``, ``cuda:0`` or ``cpu/all@gpu-box``."""
+        device = f"{self.device}:{self.index}" if self.device != "cpu" else "cpu"
+        threads = f"/{self.threads}t" if self.threads else ("/all" if self.device == "cpu" else "")
+        return device + threads + (f"@{self.node}" if self.node else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How long a trial measures and warms up, and when it counts as hung."""
+
+    min_duration_s: float = 2.0
+    min_queries: int = 64
+    max_duration_s: float = 60.0
+    warmup_s: float | None = None
+    """Fixed warm-up in seconds; None detects the steady state."""
+    timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A chain of recipe steps over an engine."""
+
+    name: str
+    engine: str | None
+    """None takes the engine that fits the workload: torch for a network, onnxruntime for a graph."""
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def keeps_fp32(self) -> bool:
+        """Whether the arithmetic stays fp32, so that this arm may be the baseline."""
+        return all(step.keeps_fp32 for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A validated campaign file."""
+
+    name: str
+    workloads: tuple[Workload, ...]
+    variants: tuple[Variant, ...]
+    scenarios: tuple[Load, ...]
+    placements: tuple[Placement, ...] = (Placement(threads=1),)
+    repeats: int = 5
+    seed: int = 0
+    baseline: str = BEST_FP32
+    budget: Budget = Budget()
+    carbon: CarbonBasis | None = None
+    carbon_absence: str | None = "no `carbon:` in the campaign"
+    trust: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What one build makes: a workload's model through a chain for an engine."""
+
+    workload: Workload
+    engine: str
+    steps: tuple[Step, ...]
+    seed: int
+    trust: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One process to run."""
+
+    key: TrialKey
+    recipe: Recipe
+    load: Load
+    placement: Placement
+    budget: Budget
+    seed: int
+    judge: bool
+    """Whether this trial also judges quality: the first block's do, since an artifact's answers do not change."""

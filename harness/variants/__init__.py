@@ -1,0 +1,1 @@
+"""Compression recipes, one step a file."""

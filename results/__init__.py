@@ -1,0 +1,1 @@
+"""Facts: records, statistics, comparison, the store and the reports. Knows nobody."""

@@ -1,0 +1,1 @@
+"""What is measured (workloads) and how it is loaded (load), with the shipped campaigns."""

@@ -1,0 +1,1 @@
+"""Load patterns, one file each."""

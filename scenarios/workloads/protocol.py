@@ -1,0 +1,96 @@
+"""What a workload is: a model, the data to judge it by, and the figure that judges.
+
+A workload trains or loads its model **once**, in a build process, and leaves plain files behind; the trial's
+process reads only those. It must not know which variants will be made of it.
+
+A new workload is one file in this package that ends with ``PROVIDES = (MyWorkload,)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Arrays = Mapping[str, NDArray[Any]]
+"""Named inputs, each of shape ``[examples, …]``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A torch module and how a fresh process makes it again without running any training code.
+
+    ``factory`` is ``package.module:callable``; called with ``arguments`` (JSON values) it returns a module
+    of the same architecture, into which the stored weights are loaded.
+    """
+
+    module: nn.Module
+    factory: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What preparing a workload gives: its fp32 model and its splits.
+
+    Exactly one of ``network`` and ``onnx`` is set. ``labels`` may have any shape ``[examples, …]``; it is what
+    :meth:`Workload.score` gets, and is None where the reference is the model's own fp32 output.
+    """
+
+    inputs: Arrays
+    """Test inputs: timed and judged."""
+    labels: NDArray[Any] | None
+    calibration: Arrays
+    network: Network | None = None
+    onnx: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What ``quality`` means for a workload. ``fidelity``: agreement with its own fp32, not with labels."""
+
+    name: str
+    unit: str = "1"
+    higher_is_better: bool = True
+    fidelity: bool = False
+
+
+@runtime_checkable
+class Workload(Protocol):
+    """One model with the data it is judged by: a frozen dataclass, whose fields are its identity."""
+
+    kind: ClassVar[str]
+    """The name a campaign uses, or for own models the key that marks them (``onnx``, ``torch``, ``hf``)."""
+    trusted: ClassVar[bool]
+    """False where preparing or loading it runs the user's own code: needs ``--trust``."""
+    form: ClassVar[str]
+    """``torch`` or ``onnx``: what :meth:`prepare` gives, and so which recipe steps can come first."""
+
+    @property
+    def name(self) -> str:
+        """The name in the store."""
+        ...
+
+    @property
+    def quality(self) -> Quality:
+        """What its quality figure means."""
+        ...
+
+    def inputs_digest(self) -> str:
+        """A sha256 over whatever files or code outside its fields it is made from; empty if none."""
+        ...
+
+    def prepare(self, seed: int) -> Prepared:
+        """Train or load the fp32 model and make the splits, all from the seed."""
+        ...
+
+    def score(self, outputs: tuple[NDArray[Any], ...], labels: NDArray[Any]) -> NDArray[np.float64]:
+        """Judge the model's outputs, example by example: shape ``[examples]``; their mean is the quality."""
+        ...
