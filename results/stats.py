@@ -229,10 +229,11 @@ def _walsh_medians(rows: Floats) -> Floats:
 def _bootstrap(
     values: Floats, statistic: Callable[[Floats], Floats], confidence: float, seed: int
 ) -> tuple[float, float, float]:
-    """Percentile interval of resampled statistics, widened by √(n/(n−1)) about the estimate, and a p against zero.
+    """Expanded percentile interval of resampled statistics, and a two-sided p against zero.
 
-    The widening undoes the bootstrap's narrowness in small samples (Hesterberg 2015, *What teachers should know
-    about the bootstrap*, §4.3).
+    The tails are those that a normal needs to match Student's t with the sample's own spread, which undoes the
+    bootstrap's narrowness in small samples (Hesterberg 2015, *What teachers should know about the bootstrap*,
+    §4.3). The p inverts the same interval.
     """
     n = values.size
     generator = np.random.default_rng(seed)
@@ -242,11 +243,14 @@ def _bootstrap(
         statistic(values[generator.integers(0, n, (min(rows, RESAMPLES - start), n))])
         for start in range(0, RESAMPLES, rows)
     ]
-    centre = float(statistic(values[np.newaxis, :])[0])
-    drawn = centre + (np.concatenate(parts) - centre) * math.sqrt(n / (n - 1))
-    lo, hi = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    drawn = np.concatenate(parts)
+    expansion = math.sqrt(n / (n - 1))
+    tail = scipy_stats.norm.cdf(expansion * scipy_stats.t.ppf((1 - confidence) / 2, n - 1))
+    lo, hi = np.quantile(drawn, [tail, 1 - tail])
     beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return float(lo), float(hi), min(1.0, 2.0 * (beyond + 1) / (RESAMPLES + 1))
+    reached = min(0.5, (beyond + 1) / (RESAMPLES + 1))
+    p = 2.0 * scipy_stats.t.cdf(scipy_stats.norm.ppf(reached) / expansion, n - 1)
+    return float(lo), float(hi), min(1.0, float(p))
 
 
 def _logs(values: Sequence[float]) -> Floats:
