@@ -1,0 +1,142 @@
+"""From a campaign file, or a mapping, to a validated :class:`~harness.spec.Campaign`, and to its identity.
+
+Whatever is wrong is gathered and told at once, each problem with its place, its value and what to do next. This
+module must not know how a campaign is run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from harness.campaign_file import Document, Problem, Route, from_mapping, override, read, shown
+from harness.campaign_reader import Reader
+from harness.catalog import Catalog, load_catalog
+from harness.rules import problems
+from harness.spec import Campaign
+from results.errors import ConfigError
+from results.records import canonical_json, digest
+
+MAX_TOLD: Final = 5
+
+
+def load_campaign(
+    source: Path | Mapping[str, Any] | Campaign,
+    *,
+    overrides: Sequence[str] = (),
+    catalog: Catalog | None = None,
+    trust: bool = False,
+) -> Campaign:
+    """Read and validate a campaign.
+
+    Args:
+        source: a YAML file, the same as a mapping, or a campaign made in Python, which is checked too.
+        overrides: ``dotted.key=value`` assignments, as ``budget.min_duration_s=2`` or ``variants.0.name=x``.
+        catalog: the plug-ins to name; those installed by default.
+        trust: whether workloads may run the user's own code.
+
+    Raises:
+        ConfigError: if anything in it cannot be used; the message tells file, key, value and what to do.
+        UsageError: if an installed plug-in is broken.
+    """
+    catalog = catalog or load_catalog()
+    if isinstance(source, Campaign):
+        if overrides:
+            raise ConfigError("a Campaign takes no overrides", where="campaign", fix="use dataclasses.replace")
+        campaign = dataclasses.replace(source, trust=trust or source.trust)
+        _refuse(Document(source="campaign", folder=Path.cwd(), root=None), problems(campaign, catalog))
+        return campaign
+    document = from_mapping(source) if isinstance(source, Mapping) else read(Path(source))
+    override(document, overrides)
+    if not isinstance(document.root, dict):
+        raise ConfigError(
+            f"holds {shown(document.root)}, not a campaign", where=document.source, fix="begin it with `name:`"
+        )
+    reader = Reader(document, catalog)
+    campaign_or_none = reader.campaign(trust=trust)
+    _refuse(document, reader.problems)
+    assert campaign_or_none is not None, "a campaign without problems has all its parts"
+    _refuse(document, problems(campaign_or_none, catalog))
+    return campaign_or_none
+
+
+def content_hash(campaign: Campaign) -> str:
+    """What identifies a campaign's content: 64 hexadecimal digits.
+
+    Equal for the same content however it was written down and wherever its files lie: files a workload is made
+    from enter by their digest, not by their path.
+    """
+    content = _content(campaign)
+    for entry, workload in zip(content["workloads"], campaign.workloads, strict=True):
+        paths = [key for key in entry if isinstance(getattr(workload, key, None), Path)]
+        entry.update(dict.fromkeys(paths), digest=workload.inputs_digest())
+    return digest(content)
+
+
+def to_json(campaign: Campaign) -> str:
+    """The campaign as canonical JSON, every default written out."""
+    return canonical_json(_content(campaign))
+
+
+def _content(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "name": campaign.name,
+        "workloads": [{"kind": workload.kind, **_settings(workload)} for workload in campaign.workloads],
+        "variants": [
+            {
+                "name": variant.name,
+                "engine": variant.engine,
+                "steps": [{step.name: _settings(step)} for step in variant.steps],
+            }
+            for variant in campaign.variants
+        ],
+        "scenarios": [{"load": load.name, **_settings(load)} for load in campaign.scenarios],
+        "placements": [dataclasses.asdict(placement) for placement in campaign.placements],
+        "repeats": campaign.repeats,
+        "seed": campaign.seed,
+        "baseline": campaign.baseline,
+        "budget": dataclasses.asdict(campaign.budget),
+        "carbon": dataclasses.asdict(campaign.carbon) if campaign.carbon else None,
+    }
+
+
+def _settings(plugin: Any) -> dict[str, Any]:
+    """A plug-in's fields as plain values; those that do not take part in equality are not settings."""
+    names = [field.name for field in dataclasses.fields(plugin) if field.compare]
+    plain: dict[str, Any] = json.loads(canonical_json({name: _plain(getattr(plugin, name)) for name in names}))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
+    return value
+
+
+def _refuse(document: Document, found: Iterable[Problem]) -> None:
+    """Raise one error for all the problems there are, telling the first few.
+
+    Raises:
+        ConfigError: if there is any problem.
+    """
+    every = list(found)
+    if len(every) == 1:
+        raise ConfigError(every[0].what, where=document.where(every[0].route), fix=every[0].fix)
+    if every:
+        told = [f"  {_within(document, p.route)}: {p.what}\n    → {p.fix}" for p in every[:MAX_TOLD]]
+        more = len(every) - len(told)
+        fix = f"correct these and see {more} more" if more else "correct these"
+        raise ConfigError("\n".join([f"{len(every)} problems", *told]), where=document.source, fix=fix)
+
+
+def _within(document: Document, route: Route) -> str:
+    return document.where(route).removeprefix(f"{document.source}: ")
