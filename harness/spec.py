@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from results.records import CarbonBasis, TrialKey
+from results.records import Artifact, CarbonBasis, TrialKey
 
 if TYPE_CHECKING:
     from harness.variants.protocol import Step
@@ -105,3 +105,14 @@ class Trial:
     seed: int
     judge: bool
     """Whether this trial also judges quality: the first block's do, since an artifact's answers do not change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A trial with what it loads and the node it runs on; both folders are names in each node's cache."""
+
+    trial: Trial
+    artifact: Artifact
+    data: str
+    """The folder of the prepared workload."""
+    node: str

@@ -1,0 +1,241 @@
+"""Builds: a workload prepared once, a variant made once, both kept by the content they are made of.
+
+The key of an artifact covers the workload and its files, the chain with its settings, the seed, the engine with its
+toolchain, and the source code that makes it, so a cached artifact is never older than the code. Builds may train and
+quantize; the trial's process only reads the files they leave. It must not know what the artifact will be compared with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.catalog import load_catalog
+from harness.locks import locked
+from harness.spec import Recipe
+from harness.variants.protocol import BuildContext, Model, OnnxModel, Stage, Step, TorchModel
+from results.errors import BuildError, JoulemarkError
+from results.records import Artifact, canonical_json, digest
+from scenarios.workloads.protocol import Prepared, Workload
+
+DATA_FILE: Final = "data.npz"
+MANIFEST_FILE: Final = "manifest.json"
+CACHE_VARIABLE: Final = "JOULEMARK_CACHE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """A workload's test inputs (name → ``[examples, …]``) and labels, as a trial reads them."""
+
+    inputs: dict[str, NDArray[Any]]
+    labels: NDArray[Any] | None
+
+
+def cache_directory() -> Path:
+    """The artifact cache: ``$JOULEMARK_CACHE``, else the platform's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("joulemark"))
+
+
+def chain_json(steps: Iterable[Step]) -> str:
+    """A chain with all its settings, as canonical JSON: ``[{"int8-static": {"per_channel": true}}]``."""
+    return canonical_json([{step.name: asdict(step)} for step in steps])  # type: ignore[call-overload]  # every step is a dataclass
+
+
+def workload_id(workload: Workload, seed: int) -> str:
+    """The cache key of a prepared workload."""
+    fields = asdict(workload)  # type: ignore[call-overload]  # every workload is a dataclass
+    made_of = [type(workload).kind, fields, workload.inputs_digest(), seed, _sources([type(workload)])]
+    return f"{digest(made_of)[:20]}-workload"
+
+
+def artifact_id(recipe: Recipe) -> str:
+    """The cache key of an artifact."""
+    engine = load_catalog().engines[recipe.engine]
+    code = _sources([engine, *(type(step) for step in recipe.steps)])
+    chain = chain_json(recipe.steps)
+    made_of = [workload_id(recipe.workload, recipe.seed), recipe.seed, chain, engine.name, dict(engine().toolchain())]
+    return digest([*made_of, code])[:20]
+
+
+def _sources(kinds: Iterable[type]) -> list[str]:
+    """Digests of the source files that define some plug-ins."""
+    files = sorted({inspect.getfile(kind) for kind in kinds})
+    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+
+
+def cached(key: str, cache: Path) -> Artifact | None:
+    """The artifact of this key if it is in the cache."""
+    manifest = cache / key / MANIFEST_FILE
+    return Artifact(**json.loads(manifest.read_text())) if manifest.is_file() else None
+
+
+def build(recipe: Recipe, cache: Path) -> Artifact:
+    """Give the artifact of a recipe, out of the cache or newly made; safe beside other builds of the same.
+
+    Raises:
+        UnsupportedError: if the chain or engine cannot take this model, or lacks a tool.
+        BuildError: if anything else goes wrong in a recipe, engine or workload.
+    """
+    try:
+        return _build(recipe, cache)
+    except JoulemarkError:
+        raise
+    except Exception as error:
+        where = f"{recipe.workload.name} × {chain_json(recipe.steps)} × {recipe.engine}"
+        raise BuildError(f"the build failed: {type(error).__name__}: {error}", where=where) from error
+
+
+def _build(recipe: Recipe, cache: Path) -> Artifact:
+    key = artifact_id(recipe)
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / f"{key}.lock"):
+        if (found := cached(key, cache)) is not None:
+            return found
+        source = prepare(recipe.workload, recipe.seed, cache)
+        with _published(cache / key) as folder:
+            return _make(recipe, source, folder, key)
+
+
+def prepare(workload: Workload, seed: int, cache: Path) -> Path:
+    """The folder of a prepared workload: its data, and its fp32 model in the torch or ONNX form."""
+    folder = cache / workload_id(workload, seed)
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / f"{folder.name}.lock"):
+        if not folder.is_dir():
+            with _published(folder) as fresh:
+                _save(workload.prepare(seed), fresh)
+    return folder
+
+
+def _save(prepared: Prepared, folder: Path) -> None:
+    arrays = {f"input:{name}": array for name, array in prepared.inputs.items()}
+    arrays |= {f"calibration:{name}": array for name, array in prepared.calibration.items()}
+    if prepared.labels is not None:
+        arrays["labels"] = prepared.labels
+    np.savez(folder / DATA_FILE, allow_pickle=False, **arrays)
+    if prepared.onnx is not None:
+        shutil.copyfile(prepared.onnx, folder / "model.onnx")
+    elif prepared.network is not None:
+        from safetensors.torch import save_file
+
+        network = prepared.network
+        save_file({k: v.contiguous() for k, v in network.module.state_dict().items()}, folder / "fp32.safetensors")
+        (folder / "fp32.json").write_text(canonical_json([network.factory, dict(network.arguments)]))
+
+
+def load_data(path: Path) -> Data:
+    """Read what :func:`prepare` saved; numpy's own format, pickle refused."""
+    with np.load(path, allow_pickle=False) as arrays:
+        inputs = {name.removeprefix("input:"): arrays[name] for name in arrays.files if name.startswith("input:")}
+        return Data(inputs=inputs, labels=arrays["labels"] if "labels" in arrays.files else None)
+
+
+def _calibration(path: Path) -> dict[str, NDArray[Any]]:
+    prefix = "calibration:"
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
+
+
+def _source_model(folder: Path) -> Model:
+    if (graph := folder / "model.onnx").is_file():
+        return OnnxModel(path=graph)
+    from safetensors.torch import load_file
+
+    from scenarios.workloads.protocol import Network
+
+    factory, arguments = json.loads((folder / "fp32.json").read_text())
+    module_name, _, function = factory.partition(":")
+    module = getattr(importlib.import_module(module_name), function)(**arguments)
+    module.load_state_dict(load_file(folder / "fp32.safetensors"))
+    return TorchModel(network=Network(module=module.eval(), factory=factory, arguments=arguments))
+
+
+def _make(recipe: Recipe, source: Path, folder: Path, key: str) -> Artifact:
+    engine = load_catalog().engines[recipe.engine]()
+    calibration = _calibration(source / DATA_FILE)
+    example = {name: array[:2] for name, array in load_data(source / DATA_FILE).inputs.items()}
+    model = _source_model(source)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="joulemark-build-") as scratch_name:
+        scratch = Path(scratch_name)
+        context = BuildContext(seed=recipe.seed, calibration=calibration, scratch=scratch)
+        for step in (s for s in recipe.steps if s.stage is Stage.TORCH):
+            model = step.apply(model, context)
+        parameters, nonzero = _count(model)
+        if engine.takes is Stage.ONNX and isinstance(model, TorchModel):
+            from harness.engines.onnx_export import to_onnx
+
+            model = to_onnx(model, example, scratch / "exported.onnx")
+        for step in (s for s in recipe.steps if s.stage is Stage.ONNX):
+            model = step.apply(model, context)
+        engine.export(model, example, folder)
+    build_s = time.monotonic() - started
+    shipped = sorted(path for path in folder.rglob("*") if path.is_file())
+    artifact = Artifact(
+        artifact_id=key,
+        workload=recipe.workload.name,
+        engine=recipe.engine,
+        chain=chain_json(recipe.steps),
+        stored_bytes=sum(path.stat().st_size for path in shipped),
+        parameters=parameters,
+        nonzero=nonzero,
+        build_s=build_s,
+        build_energy_j=None,
+        toolchain=" ".join(f"{name}=={version}" for name, version in sorted(engine.toolchain().items())),
+        files={str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped},
+    )
+    (folder / MANIFEST_FILE).write_text(canonical_json(asdict(artifact)))
+    return artifact
+
+
+def _count(model: Model) -> tuple[int | None, int | None]:
+    """Parameters and the non-zero ones among them, before export; unknown for a graph that came as a file."""
+    if not isinstance(model, TorchModel):
+        return None, None
+    tensors: list[Any] = list(model.network.module.parameters())
+    return sum(t.numel() for t in tensors), sum(int(t.count_nonzero()) for t in tensors)
+
+
+@contextmanager
+def _published(folder: Path) -> Iterator[Path]:
+    """A scratch folder beside the final one, moved there in one step only if nothing was raised."""
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def verify(artifact: Artifact, cache: Path) -> None:
+    """Refuse an artifact whose files are not the ones that were built.
+
+    Raises:
+        BuildError: naming the file that is missing or differs.
+    """
+    for name, expected in artifact.files.items():
+        path = cache / artifact.artifact_id / name
+        actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        if actual != expected:
+            state = "is missing" if actual is None else "is not the file that was built"
+            fix = f"delete {path.parent} and run again: it is rebuilt"
+            raise BuildError(f"the artifact's file {state}", where=str(path), fix=fix)

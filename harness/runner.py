@@ -1,0 +1,181 @@
+"""One campaign, from file to store: read it, find or open its run, drive it, tell how it ended.
+
+A run is identified by its content, so the same file and seed resumes what is not finished. This module must not know
+how a trial is measured, where fleets put it, or how progress is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.build import cache_directory
+from harness.config import content_hash, load_campaign, to_json
+from harness.driver import Driver, Progress, Silent
+from harness.fleet import Fleet, LocalFleet
+from harness.locks import holder, host_lock_path, locked
+from harness.plan import arms, plan
+from harness.spec import Campaign
+from results.errors import UsageError
+from results.records import CampaignRecord, Status, digest
+
+if TYPE_CHECKING:
+    from results.store import Reader, Store
+
+DB_VARIABLE: Final = "JOULEMARK_DB"
+DEFAULT_DB: Final = "joulemark.duckdb"
+UNFINISHED: Final = frozenset({Status.FAILED, Status.TIMEOUT, Status.OOM, Status.CRASHED, Status.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How, rather than what, to run.
+
+    ``fleet`` is ``ray`` or ``local``; ``address`` is Ray's: ``local``, ``auto`` or ``HOST:PORT``. ``fresh`` starts a
+    new run although this content has been run before.
+    """
+
+    db: Path
+    fleet: str = "ray"
+    address: str = "local"
+    fresh: bool = False
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignResult:
+    """How a run ended, and where its rows are."""
+
+    campaign_id: str
+    db: Path
+    planned: int
+    """Trials of the whole campaign."""
+    ran: int
+    """Trials run by this call."""
+    statuses: Mapping[Status, int] = field(default_factory=dict)
+    """Of this call."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every trial is ok or unsupported, 4 if any was not."""
+        return 4 if any(self.statuses.get(status) for status in UNFINISHED) else 0
+
+    def connect(self) -> Reader:
+        """The store, opened for reading."""
+        from results.store import connect
+
+        return connect(self.db)
+
+
+def default_db() -> Path:
+    """``$JOULEMARK_DB``, else ``joulemark.duckdb`` in the current folder."""
+    return Path(os.environ.get(DB_VARIABLE) or DEFAULT_DB)
+
+
+def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a default
+    campaign: Path | str | Mapping[str, Any] | Campaign,
+    *,
+    db: Path | str | None = None,
+    fleet: str = "ray",
+    address: str = "local",
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> CampaignResult:
+    """Run a campaign, or what is left of it.
+
+    Args:
+        campaign: a file, a mapping of the same keys, or a validated campaign.
+        db: the store; see :func:`default_db`.
+        fleet: ``ray`` or ``local``.
+        address: Ray's address: ``local``, ``auto`` or ``HOST:PORT``.
+        overrides: ``dotted.key=value``, as the command line's ``--set``.
+        fresh: run again although the same content has been run.
+        trust: allow workloads that run the user's own code.
+        progress: told what happens, between trials.
+
+    Raises:
+        UsageError: if the campaign, store or options cannot be used.
+        FleetError: if no node answers or one is lost; what was recorded stands.
+        StoreError: if a record could not be written; what was recorded before stands.
+    """
+    source = Path(campaign) if isinstance(campaign, str) else campaign
+    loaded = load_campaign(source, overrides=overrides, trust=trust)
+    if fleet not in {"ray", "local"}:
+        raise UsageError(f"unknown fleet {fleet!r}", where="--fleet", fix="use ray or local")
+    home = source.resolve().parent if isinstance(source, Path) else Path.cwd()
+    options = Options(
+        db=Path(db) if db is not None else default_db(),
+        fleet=fleet,
+        address=address,
+        fresh=fresh,
+        path=tuple(dict.fromkeys((str(home), str(Path.cwd())))),
+    )
+    return run_campaign(loaded, options, progress or Silent())
+
+
+def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> CampaignResult:
+    """Run a validated campaign; see :func:`run`."""
+    from results.store import Store
+
+    store = Store(options.db)
+    record = _identify(campaign, store, fresh=options.fresh)
+    with _only_driver(options.db, record.campaign_id):
+        planned = arms(campaign)
+        trials = plan(campaign, record.campaign_id, store.attempts(record.campaign_id))
+        total = len(planned) * campaign.repeats
+        if not trials:
+            progress.begin(trials, total)
+            return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=0)
+        if (other := holder(host_lock_path())) is not None:
+            progress.note(f"this host is in use by {other}: each trial waits for its turn")
+        with _fleet(options) as fleet:
+            driver = Driver(campaign=record, store=store, fleet=fleet, progress=progress, planned=planned)
+            statuses = driver.drive(trials, already=total - len(trials))
+    ran = sum(statuses.values())
+    return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=ran, statuses=statuses)
+
+
+def _fleet(options: Options) -> AbstractContextManager[Fleet]:
+    if options.fleet == "local":
+        return LocalFleet(cache=cache_directory(), path=options.path)
+    from harness.ray_fleet import RayFleet
+
+    return RayFleet(address=options.address, path=options.path)
+
+
+def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecord:
+    """The stored run of this content, or a new one with a name a person can type."""
+    content = content_hash(campaign)
+    latest = store.latest(content)
+    if latest is not None and not fresh:
+        return latest
+    earlier = sum(1 for other in store.campaigns() if other.content_hash == content)
+    slug = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-") or "campaign"
+    plain = [v.name for v in campaign.variants if not v.steps and v.engine in {None, "torch"}]
+    return CampaignRecord(
+        campaign_id=f"{slug}-{content[:8]}" + (f"-r{earlier + 1}" if earlier else ""),
+        name=campaign.name,
+        content_hash=content,
+        spec=to_json(campaign),
+        seed=campaign.seed,
+        started_at=datetime.now(UTC),
+        reference=plain[0] if plain else None,
+        baseline=campaign.baseline,
+        carbon=campaign.carbon,
+        carbon_absence=None if campaign.carbon else campaign.carbon_absence,
+    )
+
+
+def _only_driver(db: Path, campaign_id: str) -> AbstractContextManager[None]:
+    """One driver per run: a second one on the same run would measure the same trials twice."""
+    name = digest([str(db.resolve()), campaign_id])[:16]
+    return locked(Path(tempfile.gettempdir()) / f"joulemark-run-{name}.lock", wait=False)

@@ -1,0 +1,226 @@
+"""One trial, in its own fresh and pinned process: load, warm up, measure, judge.
+
+It runs with Ray not installed and imports torch, onnxruntime or NVML only where the trial's engine or instruments do.
+It must not know of nodes, campaigns or the store: it is given a trial and a folder, and gives back what happened.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.protocol import Place, Subject
+from collectors.window import Watch
+from harness.build import DATA_FILE, load_data
+from harness.catalog import load_catalog
+from harness.engines.protocol import Session
+from harness.spec import Placement, Trial
+from results.errors import OutOfMemoryError, UnsupportedError
+from results.latency import summarise
+from results.records import Absence, Method, Metric, Observation, Samples, Status, Window
+from results.units import BYTE, NS_PER_S
+from scenarios.load.protocol import Until
+from scenarios.warmup import change_point, levels, settle
+
+WARMUP_SLICE_NS: Final = 25_000_000
+MOST_FEEDS: Final = 64
+"""Distinct inputs prepared before the window; queries cycle through them."""
+NO_STEADY_STATE: Final = "no_steady_state"
+NOTHING: Final = Observation()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A trial with the folders and cores it runs on."""
+
+    trial: Trial
+    artifact: Path
+    data: Path
+    cores: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the trial's process can tell of itself."""
+
+    status: Status
+    reason: str | None = None
+    window: Window | None = None
+    warmup: Samples | None = None
+    steady: Samples | None = None
+    observation: Observation = NOTHING
+    quality_examples: NDArray[np.float64] | None = None
+
+
+def run_job(job: Job) -> Outcome:
+    """Run one trial to its end; whatever goes wrong becomes the outcome's status and reason."""
+    try:
+        return _measure(job)
+    except UnsupportedError as error:
+        return Outcome(status=Status.UNSUPPORTED, reason=str(error))
+    except (MemoryError, OutOfMemoryError) as error:
+        return Outcome(status=Status.OOM, reason=str(error) or "the process was refused memory")
+    except Exception as error:  # noqa: BLE001 - the trial boundary: recorded as a failed trial
+        return Outcome(status=_status_of(error), reason=f"{type(error).__name__}: {error}"[:2000])
+
+
+def _status_of(error: Exception) -> Status:
+    """Runtimes raise their own types when an allocation fails; their words are all that is common."""
+    text = f"{type(error).__name__} {error}".lower()
+    refused = ("out of memory", "outofmemory", "can't allocate memory", "bad_alloc", "failed to allocate memory")
+    return Status.OOM if any(phrase in text for phrase in refused) else Status.FAILED
+
+
+def _measure(job: Job) -> Outcome:
+    trial = job.trial
+    pin(job.cores)
+    catalog = load_catalog()
+    session = catalog.engines[trial.key.arm.engine]().load(job.artifact, _with_threads(trial.placement, job.cores))
+    data = load_data(job.data / DATA_FILE)
+    feeds = [session.feed(batch) for batch in batches(data.inputs, trial.load.batch)[:MOST_FEEDS]]
+    watch = Watch(
+        [kind() for kind in catalog.collectors.values() if kind.place is Place.TRIAL],
+        Subject(device=trial.placement.device, index=trial.placement.index, cores=job.cores),
+        time.monotonic_ns,
+    )
+    warmup, settled = _warm_up(trial, session, feeds)
+    steady, window, observed = _window(trial, session, feeds, watch)
+    timed = summarise(steady, window)
+    if not settled or change_point(levels(steady)) is not None:
+        timed = _flag(timed, NO_STEADY_STATE)
+    examples, judged = _judge(trial, session, data.inputs, data.labels)
+    return Outcome(
+        status=Status.OK,
+        window=window,
+        warmup=warmup,
+        steady=steady,
+        observation=merge(timed, observed, _allocator(session), judged),
+        quality_examples=examples,
+    )
+
+
+def pin(cores: tuple[int, ...]) -> None:
+    """Pin this process to whole cores before any runtime starts a thread, and size torch's pool to them."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    if "torch" in sys.modules:
+        torch: Any = sys.modules["torch"]
+        torch.set_num_threads(len(cores))
+        torch.set_num_interop_threads(1)
+
+
+def _with_threads(placement: Placement, cores: tuple[int, ...]) -> Placement:
+    """Engines get a number, never "all"."""
+    return replace(placement, threads=len(cores))
+
+
+def batches(inputs: dict[str, NDArray[Any]], batch: int) -> list[dict[str, NDArray[Any]]]:
+    """Cut named arrays of shape ``[examples, …]`` into full batches; the last wraps around to the first examples."""
+    count = len(next(iter(inputs.values())))
+    rows = [np.arange(start, start + batch) % count for start in range(0, count, batch)]
+    return [{name: np.ascontiguousarray(array[row]) for name, array in inputs.items()} for row in rows]
+
+
+def _warm_up(trial: Trial, session: Session, feeds: list[Any]) -> tuple[Samples, bool]:
+    budget = trial.budget
+    opened_ns = time.monotonic_ns()
+    limit_s = max(1.0, 2 * budget.min_duration_s) if budget.warmup_s is None else budget.warmup_s
+    slice_ns = WARMUP_SLICE_NS if budget.warmup_s is None else int(limit_s * NS_PER_S)
+    until = Until(min_duration_ns=slice_ns, min_queries=1, max_duration_ns=slice_ns)
+
+    def drive_slice() -> Samples:
+        return trial.load.drive(session.run, feeds, until, time.monotonic_ns, trial.seed)
+
+    def spent() -> bool:
+        return time.monotonic_ns() - opened_ns >= limit_s * NS_PER_S
+
+    warmed = settle(drive_slice, spent)
+    session.device_latencies_ns()
+    return warmed.samples, warmed.settled or budget.warmup_s is not None
+
+
+def _window(trial: Trial, session: Session, feeds: list[Any], watch: Watch) -> tuple[Samples, Window, Observation]:
+    budget = trial.budget
+    until = Until(
+        min_duration_ns=int(budget.min_duration_s * NS_PER_S),
+        min_queries=budget.min_queries,
+        max_duration_ns=int(budget.max_duration_s * NS_PER_S),
+    )
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    watch.start()
+    session.synchronize()
+    opened_ns = time.monotonic_ns()
+    steady = trial.load.drive(session.run, feeds, until, time.monotonic_ns, trial.seed)
+    session.synchronize()
+    window = Window(opened_ns=opened_ns, closed_ns=time.monotonic_ns())
+    observed = watch.stop(window)
+    gc.enable()
+    on_device = session.device_latencies_ns()
+    return (steady if on_device is None else replace(steady, latency_ns=on_device)), window, observed
+
+
+def _flag(observation: Observation, flag: str) -> Observation:
+    return replace(observation, metrics=tuple(replace(m, flags=(*m.flags, flag)) for m in observation.metrics))
+
+
+def _allocator(session: Session) -> Observation:
+    peak_bytes = session.allocator_peak_bytes()
+    if peak_bytes is None:
+        return Observation()
+    return Observation(
+        metrics=(
+            Metric(
+                name="peak_gpu_allocator_bytes",
+                value=float(peak_bytes),
+                unit=BYTE,
+                method=Method.ALLOCATED,
+                source="the runtime's allocator",
+                scope="device",
+            ),
+        )
+    )
+
+
+def _judge(
+    trial: Trial, session: Session, inputs: dict[str, NDArray[Any]], labels: NDArray[Any] | None
+) -> tuple[NDArray[np.float64] | None, Observation]:
+    if not trial.judge:
+        return None, Observation()
+    workload = trial.recipe.workload
+    if labels is None:
+        return None, Observation(absences=(Absence(metric="quality", reason="the workload has no labels"),))
+    answers = [session.outputs(session.run(session.feed(batch))) for batch in batches(inputs, trial.load.batch)]
+    outputs = tuple(np.concatenate(parts)[: len(labels)] for parts in zip(*answers, strict=True))
+    examples = np.asarray(workload.score(outputs, labels), dtype=np.float64)
+    quality = float(examples.mean())
+    if not np.isfinite(quality):
+        return None, Observation(absences=(Absence(metric="quality", reason="the outputs are not finite"),))
+    metric = Metric(
+        name="quality",
+        value=quality,
+        unit=workload.quality.unit,
+        method=Method.MEASURED_COUNTER,
+        source=f"{workload.quality.name} on {len(examples)} held-out examples",
+        scope="model",
+        observations=len(examples),
+    )
+    return examples, Observation(metrics=(metric,))
+
+
+def merge(*observations: Observation) -> Observation:
+    """Several findings as one, in order."""
+    return Observation(
+        metrics=tuple(m for o in observations for m in o.metrics),
+        readings=tuple(r for o in observations for r in o.readings),
+        absences=tuple(a for o in observations for a in o.absences),
+    )
