@@ -1,0 +1,143 @@
+"""Figures scaled for the eye: the only place where a stored SI figure changes its unit.
+
+Three significant digits, a sign people know, and a dash where there is nothing. It must not know what a figure
+belongs to. A figure and its unit are joined by a no-break space, so that no line ends between them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from results.records import Method
+from results.verdict import signed_points, times
+
+MISSING: Final = "—"
+GAP: Final = "\u00a0"
+
+_SECONDS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_JOULES: Final = ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
+_GRAMS: Final = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"), (1e-9, "ng"))
+_PER_SECOND: Final = ((1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s"))
+
+MODELLED: Final = "≈"
+"""Stands before a figure that no instrument measured."""
+
+_MARKS: Final = {
+    Method.MEASURED_COUNTER.value: "",
+    Method.MEASURED_INTEGRATED.value: "",
+    Method.MEASURED_TIMER.value: "",
+    Method.MODELLED.value: MODELLED,
+    Method.ALLOCATED.value: MODELLED,
+    Method.ASSUMED.value: MODELLED,
+}
+_METHODS: Final = {
+    Method.MEASURED_COUNTER.value: "measured by a hardware counter",
+    Method.MEASURED_INTEGRATED.value: "measured, integrated from power readings",
+    Method.MEASURED_TIMER.value: "measured by a timer",
+    Method.MODELLED.value: "modelled, not measured",
+    Method.ALLOCATED.value: "allocated as a share of a larger figure",
+    Method.ASSUMED.value: "assumed, not measured",
+}
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number to some significant digits, in plain notation with thousands separators: ``1.20``, ``1,230``."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    # Rounding may carry into a new digit: 9.996 is 10.0, not 10.00.
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, decimals)}f}"
+
+
+def duration(value_s: float | None) -> str:
+    """Seconds as ``182 µs``, ``2.40 ms``, ``1.20 s``."""
+    return _scaled(value_s, _SECONDS)
+
+
+def minutes(value_s: float) -> str:
+    """A long time as ``45 s``, ``2 min 05 s`` or ``1 h 04 min``."""
+    whole = round(value_s)
+    if whole < 60:
+        return f"{whole}{GAP}s"
+    if whole < 3_600:
+        return f"{whole // 60}{GAP}min{GAP}{whole % 60:02d}{GAP}s"
+    return f"{whole // 3_600}{GAP}h{GAP}{whole % 3_600 // 60:02d}{GAP}min"
+
+
+def rate(value_per_s: float | None) -> str:
+    """Samples per second as ``940 /s``, ``12.4 k/s``."""
+    return _scaled(value_per_s, _PER_SECOND)
+
+
+def size(value_bytes: float | None) -> str:
+    """Bytes in decimal multiples, as disks are sold: ``22.7 MB``."""
+    return _scaled(value_bytes, _BYTES)
+
+
+def energy(value_j: float | None, method: str | None = None) -> str:
+    """Joules as ``12.5 mJ``; with ``≈`` before it where the method measured nothing."""
+    return _marked(_scaled(value_j, _JOULES), method)
+
+
+def grams(value_g: float | None, method: str | None = None) -> str:
+    """Grams as ``3.10 mg``, marked like the energy they come from."""
+    return _marked(_scaled(value_g, _GRAMS), method)
+
+
+def ratio(value: float | None) -> str:
+    """A ratio as ``2.4×``; below a half to two digits, ``0.26×``."""
+    if value is None:
+        return MISSING
+    return f"{value:.2f}×" if value < 1.1 else times(value)
+
+
+def interval(lo: float | None, hi: float | None) -> str:
+    """Bounds of a ratio as ``2.2–2.6×``; empty where there are none."""
+    if lo is None or hi is None:
+        return ""
+    return f"{ratio(lo).removesuffix('×')}–{ratio(hi)}"
+
+
+def quality(value: float | None, *, fraction: bool) -> str:
+    """A quality: a fraction as ``98.6%``, anything else to three digits."""
+    if value is None:
+        return MISSING
+    return f"{value:.1%}" if fraction else significant(value)
+
+
+def quality_change(delta: float | None, *, fraction: bool) -> str:
+    """A difference of qualities, with its sign: in points for a fraction."""
+    if delta is None:
+        return MISSING
+    if fraction:
+        return f"{signed_points(delta)}{GAP}pt"
+    return f"{'−' if delta < 0 else '+' if delta > 0 else ''}{significant(abs(delta))}"
+
+
+def method_in_words(method: str) -> str:
+    """What a method's name means to a reader."""
+    return _METHODS.get(method, method)
+
+
+def is_measured(method: str | None) -> bool:
+    """Whether an instrument stood behind a figure."""
+    return method is not None and _MARKS.get(method, MODELLED) == ""
+
+
+def _marked(figure: str, method: str | None) -> str:
+    if figure == MISSING or method is None or is_measured(method):
+        return figure
+    return f"{MODELLED}{GAP}{figure}"
+
+
+def _scaled(value: float | None, steps: tuple[tuple[float, str], ...]) -> str:
+    if value is None or not math.isfinite(value):
+        return MISSING
+    # Half a unit of the third digit below a step already rounds up to it: 999.6 µs reads 1.00 ms.
+    factor, unit = next((step for step in steps if abs(value) >= step[0] * 0.9995), steps[-1])
+    shown = value / factor
+    return f"{f'{shown:.0f}' if unit == 'B' else significant(shown)}{GAP}{unit}"

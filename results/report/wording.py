@@ -1,0 +1,127 @@
+"""The report's sentences that every renderer shares: captions, reasons, provenance.
+
+It gives plain text; a renderer escapes it for its own format. It must not know which renderer asks.
+"""
+
+from __future__ import annotations
+
+from results.records import CarbonBasis
+from results.report import figures
+from results.report.columns import clean
+from results.report.model import Ended, Flag, Machine, Missing, Report, Table
+
+ENDINGS = {
+    "failed": "failed",
+    "timeout": "timed out",
+    "oom": "ran out of memory",
+    "crashed": "crashed",
+    "cancelled": "was cancelled",
+    "unsupported": "is not supported here",
+}
+
+
+def title(table: Table) -> str:
+    """A table's heading."""
+    return clean(f"{table.workload} · {table.scenario} · {table.device}")
+
+
+def notes(report: Report, table: Table) -> tuple[str, ...]:
+    """What a reader needs to read one table."""
+    lines = []
+    if table.baseline is not None:
+        lines.append("* the baseline; speed-up is against it, with its 95% interval where the blocks allow one")
+    if table.fidelity:
+        lines.append("fidelity is agreement with the model's own fp32 answers, not with labels")
+    elif table.reference is not None:
+        lines.append(f"Δ quality is against {clean(table.reference)}, example by example")
+    marked = any(
+        row.energy_j_per_inference is not None and not figures.is_measured(row.energy_method) for row in table.rows
+    )
+    if marked:
+        told = {clean(e.source) for e in report.energy if not figures.is_measured(e.method)}
+        by = f" by {', '.join(sorted(told))}" if told else ""
+        lines.append(f"{figures.MODELLED} energy is modelled{by}, not measured")
+    return tuple(lines)
+
+
+def missing(absence: Missing) -> str:
+    """One line for a figure that is not there."""
+    who = f" ({', '.join(clean(v) for v in absence.variants)})" if absence.variants else ""
+    return f"{clean(absence.metric)}: {clean(absence.reason)}{who} — {trials(absence.trials)}"
+
+
+def ended(ending: Ended) -> str:
+    """One line for trials that did not end well."""
+    arm = ending.arm
+    what = ENDINGS.get(ending.status, ending.status)
+    where = clean(f"{arm.variant} ({arm.engine}), {arm.workload} {arm.scenario} on {arm.device}")
+    reason = f": {clean(ending.reason)}" if ending.reason else ""
+    return f"{where} {what}{reason} — {trials(ending.trials)}"
+
+
+def flagged(flag: Flag) -> str:
+    """One line for a flag and what it means."""
+    meaning = f": {flag.meaning}" if flag.meaning else ""
+    who = f" ({', '.join(clean(v) for v in flag.variants)})" if flag.variants else ""
+    return f"{clean(flag.name)}{meaning}{who} — {trials(flag.trials)}"
+
+
+def machine(node: Machine) -> str:
+    """One line for a node."""
+    e = node.environment
+    cores = f"{e.physical_cores} cores" + (
+        f", {e.logical_cores} threads" if e.logical_cores != e.physical_cores else ""
+    )
+    parts = [e.cpu_model, cores, figures.size(e.memory_bytes)]
+    parts += [f"{e.gpu_model} (driver {e.gpu_driver})"] if _is_told(e.gpu_model) else []
+    parts += [e.virtualization] if _is_told(e.virtualization) else []
+    parts += [e.container] if _is_told(e.container) else []
+    return clean(f"{node.node}: {', '.join([*parts, e.os, 'Python ' + e.python])}")
+
+
+def carbon(basis: CarbonBasis | None, absence: str | None) -> str:
+    """The basis of the grams, or why there are none."""
+    if basis is None:
+        return f"no grams: {clean(absence or 'no intensity was given')}"
+    year = f", {basis.year}" if basis.year is not None else ""
+    forecast = ", forecast" if basis.forecast else ""
+    return clean(
+        f"{figures.significant(basis.intensity_g_per_kwh)} g/kWh in {basis.region}{year}, {basis.kind}{forecast}, "
+        f"from {basis.provider}; PUE {basis.pue:g}"
+    )
+
+
+def energy(report: Report) -> tuple[str, ...]:
+    """How energy was obtained."""
+    return tuple(f"{figures.method_in_words(e.method)} ({clean(e.source)})" for e in report.energy)
+
+
+def provenance(report: Report) -> tuple[str, ...]:
+    """Which run this was, and how to have it again."""
+    run = report.provenance
+    shas = ", ".join(clean(sha) for sha in run.git_shas) or "not in a git repository"
+    share = f"{run.measured_s / run.wall_s:.0%}" if run.wall_s > 0 else figures.MISSING
+    return (
+        f"campaign {clean(run.campaign)}, id {run.campaign_id}, seed {run.seed}, "
+        f"started {run.started_at:%Y-%m-%d %H:%M} UTC",
+        f"{run.trials_ok} of {trials(run.trials)} ok; measured {figures.minutes(run.measured_s)} of "
+        f"{figures.minutes(run.wall_s)} in trials ({share})",
+        f"code: {shas}",
+    )
+
+
+def rerun(report: Report) -> tuple[str, ...]:
+    """Commands that repeat or look further into this run."""
+    return (
+        "joulemark run CAMPAIGN.yaml --fresh",
+        f"joulemark report {report.provenance.campaign_id} --json",
+    )
+
+
+def trials(count: int) -> str:
+    """A number of trials in words."""
+    return f"{count:,} trial{'' if count == 1 else 's'}"
+
+
+def _is_told(text: str) -> bool:
+    return text not in {"", "none", "unknown", "bare metal"}
