@@ -31,6 +31,7 @@ from results.errors import FleetError
 
 _RESULT_FILE: Final = "result.pickle"
 _LOG_FILE: Final = "log.txt"
+_SERVER_LOG: Final = "server.txt"
 _LOG_TAIL_BYTES: Final = 1_500
 _START_TIMEOUT_S: Final = 120.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -70,14 +71,14 @@ class Zygote:
         self._folder = tempfile.TemporaryDirectory(prefix="joulemark-zygote-", ignore_cleanup_errors=True)
         self._connection = Connection(ours.detach())
         self._ready = False
-        with theirs:
+        with theirs, (Path(self._folder.name) / _SERVER_LOG).open("wb") as log:
             command = [sys.executable, "-m", "harness.zygote", str(theirs.fileno()), str(os.getpid()), *preload]
             self._process = subprocess.Popen(
                 command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=(Path(self._folder.name) / "server.txt").open("wb"),
+                stderr=log,
                 env=_environment(path),
                 start_new_session=True,
             )
@@ -118,7 +119,7 @@ class Zygote:
         try:
             return self._connection.recv()
         except (EOFError, OSError) as error:
-            log = (Path(self._folder.name) / "server.txt").read_text(errors="replace")[-_LOG_TAIL_BYTES:]
+            log = (Path(self._folder.name) / _SERVER_LOG).read_text(errors="replace")[-_LOG_TAIL_BYTES:]
             raise FleetError(
                 f"the fork server ended: {log or 'it left no word'}", fix="run the campaign again"
             ) from error

@@ -20,8 +20,8 @@ SLICES: Final = 6
 """Slices that must hold no change point."""
 MIN_SHIFT: Final = 0.05
 """A shift in level smaller than this share is not a change."""
-NOISE_MULTIPLE: Final = 4.0
-"""A shift smaller than this many standard errors is noise."""
+NOISE_MULTIPLE: Final = 6.0
+"""A shift smaller than this many standard errors is noise: large, since the split is the best of many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def change_point(levels: NDArray[np.float64]) -> int | None:
     """The index at which the level of a series shifts, or None where it does not.
 
     The split with the least squared error about two means of the logarithms is tested against the noise on both sides,
-    which is estimated from successive differences so that the shift itself does not inflate it.
+    which is estimated from successive differences, less their median, so that neither a shift nor a slope inflates it.
 
     Args:
         levels: positive levels, shape ``[n]``; fewer than 4 hold no change point.
@@ -51,7 +51,8 @@ def change_point(levels: NDArray[np.float64]) -> int | None:
     explained = index * (count - index) * (before - after) ** 2
     best = int(np.argmax(explained))
     split, shift = int(index[best]), abs(float(before[best] - after[best]))
-    noise = float(np.median(np.abs(np.diff(logs)))) / 0.9539  # median |difference of two normals| = 0.9539 sigma
+    steps = np.diff(logs)
+    noise = float(np.median(np.abs(steps - np.median(steps)))) / 0.9539  # median |difference of two normals|, in sigma
     standard_error = noise * np.sqrt(1 / split + 1 / (count - split))
     return split if shift > max(MIN_SHIFT, NOISE_MULTIPLE * standard_error) else None
 
