@@ -1,0 +1,135 @@
+"""A user's own torch model, as ``package.module:factory``.
+
+    workloads:
+      - {name: net, torch: "mypackage.models:make_net", inputs: {x: {shape: [batch, 64]}}}
+
+Making it runs the user's code, so a campaign that names one needs ``--trust``. ``inputs`` are passed to ``forward`` by
+position, in the order given. Quality is fidelity to the model's own fp32. The module must not know what is made of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.errors import ConfigError
+from scenarios.workloads.fidelity import FIDELITY, fidelity
+from scenarios.workloads.protocol import Network, Prepared, Quality
+from scenarios.workloads.seeded_inputs import InputSpec
+from scenarios.workloads.torch_reference import prepared
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchFactory:
+    """A module made by calling a function without arguments, its weights loaded or set by that function."""
+
+    kind: ClassVar[str] = "torch"
+    trusted: ClassVar[bool] = False
+    form: ClassVar[str] = "torch"
+
+    name: str
+    path: str
+    """``package.module:callable``, importable where the campaign runs."""
+    inputs: Mapping[str, InputSpec]
+    examples: int = 64
+    """How many examples are drawn to judge by, and how many to calibrate with."""
+
+    def __post_init__(self) -> None:
+        module, _, function = self.path.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), *function.split(".")]):
+            raise ValueError(f"{self.path!r} is not of the form `package.module:factory`")
+        if not self.inputs:
+            raise ValueError("inputs must name at least one input")
+        if self.examples < 1:
+            raise ValueError(f"examples is {self.examples}; it must be at least 1")
+
+    @property
+    def quality(self) -> Quality:
+        """Fidelity: there are no labels."""
+        return FIDELITY
+
+    def inputs_digest(self) -> str:
+        """The sha256 of the factory's source file, found without running any of its code.
+
+        Raises:
+            ConfigError: if there is no such module.
+        """
+        source = _source_of(self.path.partition(":")[0])
+        if source is None:
+            raise ConfigError(f"there is no module for `{self.path}`", where=self.name, fix=_importable_fix())
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def prepare(self, seed: int) -> Prepared:
+        """Call the factory and record its module's answers to seeded inputs.
+
+        Raises:
+            ConfigError: if the factory cannot be imported or called, or its module does not run on the inputs.
+        """
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = self._make().eval().float().requires_grad_(False)
+        network = Network(module=module, factory=self.path)
+        return prepared(network, self.inputs, self.examples, seed, f"{self.name} ({self.path})")
+
+    def score(self, outputs: tuple[NDArray[Any], ...], labels: NDArray[Any]) -> NDArray[np.float64]:
+        """Agreement with the module's own fp32 answers, by example."""
+        return fidelity(outputs, labels)
+
+    def _make(self) -> nn.Module:
+        from torch import nn
+
+        module_name, _, function = self.path.partition(":")
+        try:
+            factory: Any = importlib.import_module(module_name)
+            for part in function.split("."):
+                factory = getattr(factory, part)
+            made = factory()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"`{self.path}` cannot be used: {error}", where=self.name, fix=_importable_fix()
+            ) from error
+        except Exception as error:  # the user's own code may raise anything
+            what = f"`{self.path}` raised {type(error).__name__}: {error}"
+            raise ConfigError(what, where=self.name, fix="it is called without arguments; make that work") from error
+        if not isinstance(made, nn.Module):
+            what = f"`{self.path}` gave {type(made).__name__}, not a torch.nn.Module"
+            raise ConfigError(what, where=self.name, fix="let the factory return the module")
+        return made
+
+
+def _source_of(module_name: str) -> Path | None:
+    """The file of a module; its parent packages are located, not imported."""
+    search: Sequence[str] | None = sys.path
+    parts = module_name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), search)
+        if spec is None:
+            return None
+        search = spec.submodule_search_locations
+        if depth == len(parts):
+            return Path(spec.origin) if spec.origin else None
+        if search is None:
+            return None
+    return None
+
+
+def _importable_fix() -> str:
+    return "give `package.module:factory`, in the folder the command runs in or on PYTHONPATH"
+
+
+PROVIDES = (TorchFactory,)
