@@ -27,6 +27,7 @@ class FakeClock:
     tick_ns: int = 0
 
     def __call__(self) -> int:
+        """Tell the time."""
         self.now_ns += self.tick_ns
         return self.now_ns
 
@@ -49,13 +50,16 @@ class FakeCollector:
     place: ClassVar[Place] = Place.AGENT
 
     def probe(self, subject: Subject) -> Availability:
+        """Give the scripted availability."""
         self._note("probe")
         return self.availability
 
     def start(self, subject: Subject) -> None:
+        """Note it."""
         self._note("start")
 
     def stop(self, window: Window) -> Observation:
+        """Give the scripted observation."""
         self._note("stop")
         return self.observation
 

@@ -13,11 +13,13 @@ from tests.fakes import NVML_STUB_VARIABLE, NvmlScript, build_nvml_stub
 
 @pytest.fixture(scope="session")
 def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub library, compiled once."""
     return build_nvml_stub(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture(scope="session")
 def old_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stub from before the energy counter."""
     return build_nvml_stub(tmp_path_factory.mktemp("old-nvml"), "-DWITHOUT_ENERGY")
 
 
@@ -37,14 +39,17 @@ def _loaded(library: Path, script: Path, boards: int) -> Iterator[NvmlScript]:
 
 @pytest.fixture
 def nvml(nvml_library: Path, tmp_path: Path) -> Iterator[NvmlScript]:
+    """One scripted GPU."""
     yield from _loaded(nvml_library, tmp_path / "nvml.txt", boards=1)
 
 
 @pytest.fixture
 def four_gpus(nvml_library: Path, tmp_path: Path) -> Iterator[NvmlScript]:
+    """Four scripted GPUs."""
     yield from _loaded(nvml_library, tmp_path / "nvml.txt", boards=4)
 
 
 @pytest.fixture
 def old_nvml(old_nvml_library: Path, tmp_path: Path) -> Iterator[NvmlScript]:
+    """One scripted GPU behind the old library."""
     yield from _loaded(old_nvml_library, tmp_path / "nvml.txt", boards=1)

@@ -20,14 +20,17 @@ STEP_S = 0.1
 
 
 def metric(observation: Observation, name: str) -> Metric:
+    """The figure of that name."""
     return next(one for one in observation.metrics if one.name == name)
 
 
 def reasons(observation: Observation) -> dict[str, str]:
+    """Why each absent figure is absent."""
     return {absence.metric: absence.reason for absence in observation.absences}
 
 
 def collector(clock: FakeClock, **environ: str) -> NvmlCollector:
+    """A collector without a thread, to which process 4711 is the trial."""
     return NvmlCollector(clock=clock, environ=environ, period_s=None, is_ours=lambda pid: pid == 4711)
 
 
@@ -57,6 +60,7 @@ def watch_square_wave(script: NvmlScript, clock: FakeClock, *, seconds: float, g
 
 
 def between(start_ns: int, opened_s: float, closed_s: float) -> Window:
+    """A window in seconds from a start."""
     return Window(opened_ns=start_ns + round(opened_s * NS_PER_S), closed_ns=start_ns + round(closed_s * NS_PER_S))
 
 
