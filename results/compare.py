@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from results.errors import NoBaselineError
 from results.quality import QualityDifference, compare_quality
-from results.records import Arm, ArmRecord, CampaignRecord, Comparison, Estimate
+from results.records import Arm, ArmRecord, CampaignRecord, Comparison, Estimate, Status
 from results.stats import CONFIDENCE, Effect, paired_ratio
 from results.verdict import Failure, Standing, tell
 
@@ -73,8 +73,8 @@ class FactStore(Protocol):
         """Arm → bytes of its artifact's files."""
         ...
 
-    def failures(self, campaign_id: str) -> Mapping[Arm, Failure]:
-        """Arms without a finished trial → how their last one ended."""
+    def attempts(self, campaign_id: str) -> Mapping[tuple[Arm, int], tuple[int, Status]]:
+        """Arm and block → number of the latest attempt, and how it ended."""
         ...
 
     def write_comparisons(self, campaign_id: str, rows: Sequence[Comparison]) -> None:
@@ -127,7 +127,7 @@ def load_facts(store: FactStore, campaign_id: str) -> Facts:
         estimates=store.estimates(campaign_id),
         quality_examples=store.quality_examples(campaign_id),
         stored_bytes=store.stored_bytes(campaign_id),
-        failures=store.failures(campaign_id),
+        failures=_failures(store.attempts(campaign_id)),
     )
 
 
@@ -259,6 +259,13 @@ def _typical(record: ArmRecord, by_arm: Mapping[Arm, Sequence[Estimate]]) -> flo
 
 def _cost(metric: str, value: float) -> float:
     return value if metric in SMALLER_IS_FASTER else 1.0 / value
+
+
+def _failures(attempts: Mapping[tuple[Arm, int], tuple[int, Status]]) -> dict[Arm, Failure]:
+    """How the last block of each arm without a finished trial ended."""
+    finished = {arm for (arm, _), (_, status) in attempts.items() if status is Status.OK}
+    by_block = sorted(attempts.items(), key=lambda item: item[0][1])
+    return {arm: Failure(status=status, reason=None) for (arm, _), (_, status) in by_block if arm not in finished}
 
 
 def _by_arm(estimates: Iterable[Estimate]) -> dict[Arm, list[Estimate]]:

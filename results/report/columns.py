@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from results.report import figures
-from results.report.model import Row, Table
+from results.report.summary import Row, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def _carbon(row: Row, _: Table) -> str:
 
 
 VERDICT = Column(heading="verdict", cell=lambda row, _: clean(row.verdict), priority=0, numeric=False)
-_P50 = Column(heading="p50", cell=lambda row, _: figures.duration(row.latency_p50_s), priority=0)
+_P50 = Column(heading="p50", cell=lambda row, _: figures.latency(row.latency_p50_s), priority=0)
 _RATE = Column(heading="samples", cell=lambda row, _: figures.rate(row.throughput_per_s), priority=0)
 
 
@@ -76,7 +76,7 @@ def columns(table: Table) -> tuple[Column, ...]:
         Column(heading="variant", cell=_variant, priority=0, numeric=False),
         Column(heading="engine", cell=lambda row, _: clean(row.arm.engine), priority=7, numeric=False),
         _RATE if throughput_first else _P50,
-        Column(heading="p99", cell=lambda row, _: figures.duration(row.latency_p99_s), priority=8),
+        Column(heading="p99", cell=lambda row, _: figures.latency(row.latency_p99_s), priority=8),
         Column(heading="speed-up", cell=_speedup, priority=0),
         Column(heading="stored", cell=_stored, priority=1),
         Column(heading="× stored", cell=_stored_ratio, priority=6),

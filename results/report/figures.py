@@ -53,12 +53,12 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{max(0, decimals)}f}"
 
 
-def duration(value_s: float | None) -> str:
+def latency(value_s: float | None) -> str:
     """Seconds as ``182 µs``, ``2.40 ms``, ``1.20 s``."""
     return _scaled(value_s, _SECONDS)
 
 
-def minutes(value_s: float) -> str:
+def duration(value_s: float) -> str:
     """A long time as ``45 s``, ``2 min 05 s`` or ``1 h 04 min``."""
     whole = round(value_s)
     if whole < 60:

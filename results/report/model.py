@@ -1,245 +1,278 @@
-"""What a report says of one campaign, as plain values in SI units: one model, several renderers.
+"""From a store's public views to a report.
 
-It must not know how wide a terminal is, nor what a store looks like inside. A figure that is not there is None, and
-its reason stands in ``absences``.
+It reads what anyone could read with ``joulemark sql``, and the table of arms. It must not know who renders the
+report, nor recompute a figure that the views tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
+from results.errors import NoBaselineError
 from results.records import Arm, CarbonBasis, Environment
-from results.verdict import FASTER, Sameness, Speed, judge_quality, judge_speed, times
+from results.report import queries
+from results.report.summary import (
+    FLAG_MEANINGS,
+    Ended,
+    EnergySource,
+    Flag,
+    Machine,
+    Missing,
+    Provenance,
+    Report,
+    Row,
+    Table,
+    headline,
+)
+
+BEST_FP32: Final = "best-fp32"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One arm: its figures, how it stands, and the verdict."""
-
-    arm: Arm
-    keeps_fp32: bool
-    is_baseline: bool
-    is_reference: bool
-    trials: int
-    blocks: int
-    latency_p50_s: float | None = None
-    latency_p90_s: float | None = None
-    latency_p99_s: float | None = None
-    throughput_per_s: float | None = None
-    speedup: float | None = None
-    speedup_lo: float | None = None
-    speedup_hi: float | None = None
-    artifact_bytes: int | None = None
-    bytes_ratio: float | None = None
-    """Stored bytes over the baseline's."""
-    peak_rss_bytes: int | None = None
-    peak_gpu_bytes: int | None = None
-    quality: float | None = None
-    quality_delta: float | None = None
-    quality_lo: float | None = None
-    quality_hi: float | None = None
-    quality_p: float | None = None
-    energy_j_per_inference: float | None = None
-    energy_method: str | None = None
-    gco2e_per_1k: float | None = None
-    verdict: str = ""
+class Relation(Protocol):
+    """The part of a DuckDB relation that is used here."""
 
     @property
-    def speed(self) -> Speed | None:
-        """What may be said of its speed; None for the baseline and where there is no ratio."""
-        if self.is_baseline or self.speedup is None:
-            return None
-        return judge_speed(self.speedup, self.speedup_lo, self.speedup_hi)
+    def columns(self) -> list[str]:
+        """Names, in order."""
+        ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows."""
+        ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """The arms that may be compared: one workload under one load on one device."""
+class Source(Protocol):
+    """The part of a reader that is used here."""
 
-    workload: str
-    scenario: str
-    device: str
-    primary_metric: str
-    quality_metric: str
-    quality_higher_is_better: bool
-    fidelity: bool
-    baseline: str | None
-    baseline_is_named: bool
-    reference: str | None
-    rows: tuple[Row, ...]
+    def sql(self, query: str) -> Relation:
+        """Ask the store."""
+        ...
 
-    @property
-    def quality_is_fraction(self) -> bool:
-        """Whether every quality lies in [0, 1], so that differences are told in points."""
-        told = [row.quality for row in self.rows if row.quality is not None]
-        return all(0.0 <= quality <= 1.0 for quality in told)
 
-    def sameness(self, row: Row) -> Sameness | None:
-        """What may be said of a row's quality; None where it was not judged."""
-        if row.is_reference:
-            return Sameness.SAME
-        if row.quality_delta is None:
-            return None
-        bounds = None
-        if row.quality_lo is not None and row.quality_hi is not None:
-            bounds = (row.quality_lo, row.quality_hi)
-        return judge_quality(
-            row.quality_delta,
-            bounds,
-            row.quality_p,
-            higher_is_better=self.quality_higher_is_better,
-            in_points=self.quality_is_fraction,
+def build(reader: Source, campaign_id: str | None = None) -> Report:
+    """Read one campaign: the one with this id, or a prefix or name of it, or else the latest.
+
+    Raises:
+        NoBaselineError: if the store holds no such campaign, or several.
+    """
+    campaign = _find_campaign(reader, campaign_id)
+    this = campaign["campaign_id"]
+    tables = _tables(reader, campaign, this)
+    return Report(
+        headline=headline(tables),
+        tables=tables,
+        absences=_absences(reader, this),
+        endings=_endings(reader, this),
+        flags=_flags(reader, this),
+        energy=_energy(reader, this),
+        machines=_machines(reader, this),
+        carbon=_carbon(campaign),
+        carbon_absence=campaign["carbon_absence"],
+        provenance=_provenance(reader, campaign, this),
+    )
+
+
+def _find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
+    stored = _rows(reader, queries.CAMPAIGNS)
+    if not stored:
+        raise NoBaselineError("the store holds no campaign yet", fix="run `joulemark run CAMPAIGN.yaml` first")
+    if wanted is None:
+        return stored[-1]
+    found = [c for c in stored if c["campaign_id"] == wanted]
+    found = found or [c for c in stored if c["campaign"] == wanted][-1:]
+    found = found or [c for c in stored if c["campaign_id"].startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{c['campaign_id']} ({c['campaign']})" for c in (found or stored)[-5:])
+    problem = f"{len(found)} campaigns begin with `{wanted}`" if found else f"there is no campaign `{wanted}`"
+    raise NoBaselineError(problem, fix=f"the latest are {known}")
+
+
+def _tables(reader: Source, campaign: Mapping[str, Any], this: str) -> tuple[Table, ...]:
+    """One table for each workload, scenario and device, in the order of the campaign's arms."""
+    found = _rows(
+        reader,
+        queries.ARMS,
+        this,
+    )
+    reasons = {e.arm: e.reason for e in _endings(reader, this)}
+    cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in found:
+        cells.setdefault((row["workload"], row["scenario"], row["device"]), []).append(row)
+    return tuple(_table(cell, rows, campaign, reasons) for cell, rows in cells.items())
+
+
+def _table(
+    cell: tuple[str, str, str],
+    rows: list[Mapping[str, Any]],
+    campaign: Mapping[str, Any],
+    reasons: Mapping[Arm, str],
+) -> Table:
+    first = rows[0]
+    baseline = next((r["baseline_variant"] for r in rows if r["baseline_variant"]), None)
+    base_bytes = next((r["artifact_bytes"] for r in rows if r["variant"] == baseline), None)
+    reference = next((r["quality_reference"] for r in rows if r["quality_reference"]), None)
+    return Table(
+        workload=cell[0],
+        scenario=cell[1],
+        device=cell[2],
+        primary_metric=first["primary_metric"],
+        quality_metric=first["quality_metric"],
+        quality_higher_is_better=first["quality_higher_is_better"],
+        fidelity=first["fidelity"],
+        baseline=baseline,
+        baseline_is_named=campaign["baseline"] != BEST_FP32,
+        reference=reference,
+        rows=tuple(_row(r, baseline, reference, base_bytes, reasons) for r in rows),
+    )
+
+
+def _row(
+    told: Mapping[str, Any],
+    baseline: str | None,
+    reference: str | None,
+    base_bytes: int | None,
+    reasons: Mapping[Arm, str],
+) -> Row:
+    arm = _arm(told)
+    verdict = told["verdict"] or "not compared yet"
+    if told["n_trials"] == 0 and reasons.get(arm) and ":" not in verdict:
+        verdict = f"{verdict}: {reasons[arm]}"
+    return Row(
+        arm=arm,
+        keeps_fp32=told["keeps_fp32"],
+        is_baseline=told["variant"] == baseline,
+        is_reference=told["variant"] == reference and told["quality_delta"] is not None,
+        trials=told["n_trials"],
+        blocks=told["blocks"] or 0,
+        latency_p50_s=told["latency_p50_s"],
+        latency_p90_s=told["latency_p90_s"],
+        latency_p99_s=told["latency_p99_s"],
+        throughput_per_s=told["throughput_per_s"],
+        speedup=told["speedup"],
+        speedup_lo=told["speedup_lo"],
+        speedup_hi=told["speedup_hi"],
+        artifact_bytes=told["artifact_bytes"],
+        bytes_ratio=told["artifact_bytes"] / base_bytes if told["artifact_bytes"] and base_bytes else None,
+        peak_rss_bytes=told["peak_rss_bytes"],
+        peak_gpu_bytes=told["peak_gpu_bytes"],
+        quality=told["quality"],
+        quality_delta=told["quality_delta"],
+        quality_lo=told["quality_lo"],
+        quality_hi=told["quality_hi"],
+        quality_p=told["quality_p"],
+        energy_j_per_inference=told["energy_j_per_inference"],
+        energy_method=told["energy_method"],
+        gco2e_per_1k=told["gco2e_per_1k"],
+        verdict=verdict,
+    )
+
+
+def _absences(reader: Source, this: str) -> tuple[Missing, ...]:
+    """Each missing figure and reason once, with whose it is unless it is everyone's."""
+    everyone = {r["variant"] for r in _rows(reader, queries.VARIANTS, this)}
+    found = _rows(
+        reader,
+        queries.ABSENCES,
+        this,
+    )
+    return tuple(
+        Missing(metric=r["metric"], reason=r["reason"], trials=r["trials"], variants=_some(r["variants"], everyone))
+        for r in found
+    )
+
+
+def _endings(reader: Source, this: str) -> tuple[Ended, ...]:
+    found = _rows(
+        reader,
+        queries.ENDINGS,
+        this,
+    )
+    return tuple(Ended(arm=_arm(r), status=r["status"], reason=r["reason"], trials=r["trials"]) for r in found)
+
+
+def _flags(reader: Source, this: str) -> tuple[Flag, ...]:
+    everyone = {r["variant"] for r in _rows(reader, queries.VARIANTS, this)}
+    found = _rows(
+        reader,
+        queries.FLAGS,
+        this,
+    )
+    return tuple(
+        Flag(
+            name=r["flag"],
+            meaning=FLAG_MEANINGS.get(r["flag"], ""),
+            trials=r["trials"],
+            variants=_some(r["variants"], everyone),
         )
+        for r in found
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """A figure that several trials wanted and did not get, for one reason."""
-
-    metric: str
-    reason: str
-    trials: int
-    variants: tuple[str, ...]
-    """Whose trials; empty where it is all of the campaign's."""
+def _energy(reader: Source, this: str) -> tuple[EnergySource, ...]:
+    found = _rows(
+        reader,
+        queries.ENERGY,
+        this,
+    )
+    return tuple(EnergySource(method=r["method"], source=r["source"]) for r in found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """Trials of one arm that did not end well, for one reason."""
-
-    arm: Arm
-    status: str
-    reason: str
-    trials: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
-    """A warning that instruments or loads put on figures."""
-
-    name: str
-    meaning: str
-    trials: int
-    variants: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergySource:
-    """How the energy in the tables was obtained."""
-
-    method: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A node and its fingerprint."""
-
-    node: str
-    environment: Environment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Which run this was."""
-
-    campaign_id: str
-    campaign: str
-    started_at: datetime
-    seed: int
-    baseline: str
-    git_shas: tuple[str, ...]
-    trials: int
-    trials_ok: int
-    measured_s: float
-    wall_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """All that is said of a campaign."""
-
-    headline: str
-    tables: tuple[Table, ...]
-    absences: tuple[Missing, ...]
-    endings: tuple[Ended, ...]
-    flags: tuple[Flag, ...]
-    energy: tuple[EnergySource, ...]
-    machines: tuple[Machine, ...]
-    carbon: CarbonBasis | None
-    carbon_absence: str | None
-    provenance: Provenance
-
-
-FLAG_MEANINGS = {
-    "no_steady_state": "latency was still drifting when warm-up had to end",
-    "short_window": "the window is short beside how often the power counter moves",
-    "counter_disagrees": "energy counter and integrated power differ by more than 10%",
-    "aliased": "the load may beat with the power sensor",
-}
-"""Flags that instruments and loads raise → what they mean to a reader."""
-
-
-def answer(table: Table) -> str:
-    """The question answered for one table, in one sentence; names stand in backticks."""
-    where = f"On {table.device}"
-    question = f"{table.workload} {table.scenario}"
-    if table.baseline is None:
-        return f"{where}, nothing can be told of {question}: no baseline finished"
-    base = f"`{table.baseline}`" if table.baseline_is_named else f"the best fp32 (`{table.baseline}`)"
-    best = _fastest(table)
-    if best is not None and best.speedup is not None:
-        about = "about " if best.speed is Speed.PERHAPS_FASTER else ""
-        clause = _quality_words(table, best)
-        return (
-            f"{where}, `{best.arm.variant}` answers {question} {about}{times(best.speedup)} faster than {base}{clause}"
+def _machines(reader: Source, this: str) -> tuple[Machine, ...]:
+    found = _rows(
+        reader,
+        queries.MACHINES,
+        this,
+    )
+    return tuple(
+        Machine(
+            node=r["node"],
+            environment=Environment(**{k: v for k, v in r.items() if k not in {"node", "environment_id"}}),
         )
-    smallest = _smallest_as_good(table)
-    coda = ""
-    if smallest is not None and smallest.bytes_ratio is not None:
-        coda = f"; `{smallest.arm.variant}` is {1 - smallest.bytes_ratio:.0%} smaller at the same quality"
-    return f"{where}, nothing answers {question} faster than {base}{coda}"
+        for r in found
+    )
 
 
-def headline(tables: Sequence[Table]) -> str:
-    """The first table's answer that names something faster, or else the first table's."""
-    if not tables:
-        return "No trial has been recorded yet"
-    return answer(next((table for table in tables if _fastest(table) is not None), tables[0]))
-
-
-def _fastest(table: Table) -> Row | None:
-    """The fastest arm that is faster: sure ones before perhaps ones, and those that answer as well before others."""
-    ranked = {Sameness.SAME: 0, Sameness.BETTER: 0, Sameness.UNCLEAR: 1, None: 1, Sameness.WORSE: 2}
-    candidates = [row for row in table.rows if row.speed in FASTER]
-    if not candidates:
+def _carbon(campaign: Mapping[str, Any]) -> CarbonBasis | None:
+    if campaign["intensity_g_per_kwh"] is None:
         return None
-    return min(candidates, key=lambda r: (ranked[table.sameness(r)], r.speed is not Speed.FASTER, -(r.speedup or 0.0)))
+    names = ("intensity_g_per_kwh", "region", "provider", "year", "kind", "forecast", "pue")
+    return CarbonBasis(**{name: campaign[name] for name in names})
 
 
-def _smallest_as_good(table: Table) -> Row | None:
-    candidates = [
-        row
-        for row in table.rows
-        if row.bytes_ratio is not None
-        and row.bytes_ratio <= 0.95
-        and table.sameness(row) in {Sameness.SAME, Sameness.BETTER}
-    ]
-    return min(candidates, key=lambda row: row.bytes_ratio or 0.0) if candidates else None
+def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Provenance:
+    counted = _rows(
+        reader,
+        queries.COUNTS,
+        this,
+    )[0]
+    return Provenance(
+        campaign_id=campaign["campaign_id"],
+        campaign=campaign["campaign"],
+        started_at=campaign["started_at"],
+        seed=campaign["seed"],
+        baseline=campaign["baseline"],
+        git_shas=tuple(counted["git_shas"] or ()),
+        trials=counted["trials"],
+        trials_ok=counted["trials_ok"],
+        measured_s=counted["measured_s"],
+        wall_s=counted["wall_s"],
+    )
 
 
-def _quality_words(table: Table, row: Row) -> str:
-    match table.sameness(row):
-        case Sameness.SAME:
-            return " at the same quality"
-        case Sameness.BETTER:
-            return " at a better quality"
-        case Sameness.WORSE:
-            lost = abs(row.quality_delta or 0.0)
-            size = f"{lost * 100:.1f} points" if table.quality_is_fraction else f"{lost:.3g} {table.quality_metric}"
-            return f" and {size} worse"
-        case Sameness.UNCLEAR:
-            return ", with quality not told apart"
-    return ", with quality not judged"
+def _rows(reader: Source, query: str, campaign: str = "") -> list[Mapping[str, Any]]:
+    """The rows of a query in which ``:campaign`` stands for a campaign's id."""
+    relation = reader.sql(query.replace(":campaign", "'" + campaign.replace("'", "''") + "'"))
+    names = list(relation.columns)
+    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
+
+
+def _arm(told: Mapping[str, Any]) -> Arm:
+    return Arm(**{name: told[name] for name in ("workload", "variant", "engine", "scenario", "device")})
+
+
+def _some(variants: Iterable[str], everyone: set[str]) -> tuple[str, ...]:
+    """The variants, or none where they are all there are."""
+    named = tuple(variants)
+    return () if set(named) == everyone and len(everyone) > 1 else named

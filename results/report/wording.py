@@ -8,7 +8,7 @@ from __future__ import annotations
 from results.records import CarbonBasis
 from results.report import figures
 from results.report.columns import clean
-from results.report.model import Ended, Flag, Machine, Missing, Report, Table
+from results.report.summary import Ended, Flag, Machine, Missing, Report, Table
 
 ENDINGS = {
     "failed": "failed",
@@ -104,8 +104,8 @@ def provenance(report: Report) -> tuple[str, ...]:
     return (
         f"campaign {clean(run.campaign)}, id {run.campaign_id}, seed {run.seed}, "
         f"started {run.started_at:%Y-%m-%d %H:%M} UTC",
-        f"{run.trials_ok} of {trials(run.trials)} ok; measured {figures.minutes(run.measured_s)} of "
-        f"{figures.minutes(run.wall_s)} in trials ({share})",
+        f"{run.trials_ok} of {trials(run.trials)} ok; measured {figures.duration(run.measured_s)} of "
+        f"{figures.duration(run.wall_s)} in trials ({share})",
         f"code: {shas}",
     )
 

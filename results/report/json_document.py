@@ -1,0 +1,35 @@
+"""A report as one JSON document: SI units, full precision, null for what is missing.
+
+It must not know where the report came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from results.report.summary import Report, answer
+
+SCHEMA = "joulemark.report/1"
+"""Changed only where a reader of the document would have to change."""
+
+
+def render(report: Report) -> dict[str, Any]:
+    """A document of plain dicts, lists, numbers, strings and None, which :mod:`json` takes as it is."""
+    document = {"schema": SCHEMA, **asdict(report)}
+    for table, summary in zip(document["tables"], report.tables, strict=True):
+        table["answer"] = answer(summary)
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, StrEnum) else value

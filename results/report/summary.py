@@ -1,0 +1,245 @@
+"""What a report says of one campaign, as plain values in SI units: one model, several renderers.
+
+It must not know how wide a terminal is, nor what a store looks like inside. A figure that is not there is None, and
+its reason stands in ``absences``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from results.records import Arm, CarbonBasis, Environment
+from results.verdict import FASTER, Sameness, Speed, judge_quality, judge_speed, times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One arm: its figures, how it stands, and the verdict."""
+
+    arm: Arm
+    keeps_fp32: bool
+    is_baseline: bool
+    is_reference: bool
+    trials: int
+    blocks: int
+    latency_p50_s: float | None = None
+    latency_p90_s: float | None = None
+    latency_p99_s: float | None = None
+    throughput_per_s: float | None = None
+    speedup: float | None = None
+    speedup_lo: float | None = None
+    speedup_hi: float | None = None
+    artifact_bytes: int | None = None
+    bytes_ratio: float | None = None
+    """Stored bytes over the baseline's."""
+    peak_rss_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    quality: float | None = None
+    quality_delta: float | None = None
+    quality_lo: float | None = None
+    quality_hi: float | None = None
+    quality_p: float | None = None
+    energy_j_per_inference: float | None = None
+    energy_method: str | None = None
+    gco2e_per_1k: float | None = None
+    verdict: str = ""
+
+    @property
+    def speed(self) -> Speed | None:
+        """What may be said of its speed; None for the baseline and where there is no ratio."""
+        if self.is_baseline or self.speedup is None:
+            return None
+        return judge_speed(self.speedup, self.speedup_lo, self.speedup_hi)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The arms that may be compared: one workload under one load on one device."""
+
+    workload: str
+    scenario: str
+    device: str
+    primary_metric: str
+    quality_metric: str
+    quality_higher_is_better: bool
+    fidelity: bool
+    baseline: str | None
+    baseline_is_named: bool
+    reference: str | None
+    rows: tuple[Row, ...]
+
+    @property
+    def quality_is_fraction(self) -> bool:
+        """Whether every quality lies in [0, 1], so that differences are told in points."""
+        told = [row.quality for row in self.rows if row.quality is not None]
+        return all(0.0 <= quality <= 1.0 for quality in told)
+
+    def sameness(self, row: Row) -> Sameness | None:
+        """What may be said of a row's quality; None where it was not judged."""
+        if row.is_reference:
+            return Sameness.SAME
+        if row.quality_delta is None:
+            return None
+        bounds = None
+        if row.quality_lo is not None and row.quality_hi is not None:
+            bounds = (row.quality_lo, row.quality_hi)
+        return judge_quality(
+            row.quality_delta,
+            bounds,
+            row.quality_p,
+            higher_is_better=self.quality_higher_is_better,
+            in_points=self.quality_is_fraction,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A figure that several trials wanted and did not get, for one reason."""
+
+    metric: str
+    reason: str
+    trials: int
+    variants: tuple[str, ...]
+    """Whose trials; empty where it is all of the campaign's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Trials of one arm that did not end well, for one reason."""
+
+    arm: Arm
+    status: str
+    reason: str
+    trials: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A warning that instruments or loads put on figures."""
+
+    name: str
+    meaning: str
+    trials: int
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergySource:
+    """How the energy in the tables was obtained."""
+
+    method: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A node and its fingerprint."""
+
+    node: str
+    environment: Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Which run this was."""
+
+    campaign_id: str
+    campaign: str
+    started_at: datetime
+    seed: int
+    baseline: str
+    git_shas: tuple[str, ...]
+    trials: int
+    trials_ok: int
+    measured_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that is said of a campaign."""
+
+    headline: str
+    tables: tuple[Table, ...]
+    absences: tuple[Missing, ...]
+    endings: tuple[Ended, ...]
+    flags: tuple[Flag, ...]
+    energy: tuple[EnergySource, ...]
+    machines: tuple[Machine, ...]
+    carbon: CarbonBasis | None
+    carbon_absence: str | None
+    provenance: Provenance
+
+
+FLAG_MEANINGS = {
+    "no_steady_state": "latency was still drifting when warm-up had to end",
+    "short_window": "the window is short beside how often the power counter moves",
+    "counter_disagrees": "energy counter and integrated power differ by more than 10%",
+    "aliased": "the load may beat with the power sensor",
+}
+"""Flags that instruments and loads raise → what they mean to a reader."""
+
+
+def answer(table: Table) -> str:
+    """The question answered for one table, in one sentence; names stand in backticks."""
+    where = f"On {table.device}"
+    question = f"{table.workload} {table.scenario}"
+    if table.baseline is None:
+        return f"{where}, nothing can be told of {question}: no baseline finished"
+    base = f"`{table.baseline}`" if table.baseline_is_named else f"the best fp32 (`{table.baseline}`)"
+    best = _fastest(table)
+    if best is not None and best.speedup is not None:
+        about = "about " if best.speed is Speed.PERHAPS_FASTER else ""
+        clause = _quality_words(table, best)
+        return (
+            f"{where}, `{best.arm.variant}` answers {question} {about}{times(best.speedup)} faster than {base}{clause}"
+        )
+    smallest = _smallest_as_good(table)
+    coda = ""
+    if smallest is not None and smallest.bytes_ratio is not None:
+        coda = f"; `{smallest.arm.variant}` is {1 - smallest.bytes_ratio:.0%} smaller at the same quality"
+    return f"{where}, nothing answers {question} faster than {base}{coda}"
+
+
+def headline(tables: Sequence[Table]) -> str:
+    """The first table's answer that names something faster, or else the first table's."""
+    if not tables:
+        return "No trial has been recorded yet"
+    return answer(next((table for table in tables if _fastest(table) is not None), tables[0]))
+
+
+def _fastest(table: Table) -> Row | None:
+    """The fastest arm that is faster: sure ones before perhaps ones, and those that answer as well before others."""
+    ranked = {Sameness.SAME: 0, Sameness.BETTER: 0, Sameness.UNCLEAR: 1, None: 1, Sameness.WORSE: 2}
+    candidates = [row for row in table.rows if row.speed in FASTER]
+    if not candidates:
+        return None
+    return min(candidates, key=lambda r: (ranked[table.sameness(r)], r.speed is not Speed.FASTER, -(r.speedup or 0.0)))
+
+
+def _smallest_as_good(table: Table) -> Row | None:
+    candidates = [
+        row
+        for row in table.rows
+        if row.bytes_ratio is not None
+        and row.bytes_ratio <= 0.95
+        and table.sameness(row) in {Sameness.SAME, Sameness.BETTER}
+    ]
+    return min(candidates, key=lambda row: row.bytes_ratio or 0.0) if candidates else None
+
+
+def _quality_words(table: Table, row: Row) -> str:
+    match table.sameness(row):
+        case Sameness.SAME:
+            return " at the same quality"
+        case Sameness.BETTER:
+            return " at a better quality"
+        case Sameness.WORSE:
+            lost = abs(row.quality_delta or 0.0)
+            size = f"{lost * 100:.1f} points" if table.quality_is_fraction else f"{lost:.3g} {table.quality_metric}"
+            return f" and {size} worse"
+        case Sameness.UNCLEAR:
+            return ", with quality not told apart"
+    return ", with quality not judged"

@@ -1,0 +1,132 @@
+"""A report in a terminal, at whatever width it has.
+
+Figures never wrap: columns give way, the least important first, and verdicts move below the table where they do not
+fit beside it. Colour repeats what words say. It must not know where the report came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from results.report import wording
+from results.report.columns import VERDICT, Column, column_width, columns, fitting, total_width
+from results.report.summary import Report, Row, Table, answer
+from results.verdict import FASTER, Speed
+
+MIN_VERDICT_WIDTH = 34
+"""Characters a verdict needs to stand beside the figures."""
+_GAP = 2
+
+
+def render(report: Report, console: Console) -> None:
+    """Print a report, as wide as the console is."""
+    for block in _blocks(report, console.width):
+        console.print(block)
+        console.print()
+
+
+def table(summary: Table, width: int) -> RenderableType:
+    """One summary table with its verdicts, in at most ``width`` characters where the narrowest columns allow it."""
+    beside = _beside(summary, width)
+    chosen = beside or fitting(summary, columns(summary), width, _GAP)
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP, 0, 0), pad_edge=False, collapse_padding=False)
+    for column in chosen:
+        grid.add_column(
+            Text(column.heading),
+            justify="right" if column.numeric else "left",
+            no_wrap=True,
+            overflow="ignore" if column.numeric else "ellipsis",
+            min_width=column_width(summary, column) if column.numeric else None,
+        )
+    if beside:
+        grid.add_column(Text(VERDICT.heading), justify="left", overflow="fold")
+    for row in summary.rows:
+        cells = [Text(column.cell(row, summary), style=_style(row, column)) for column in chosen]
+        grid.add_row(*cells, *([Text(VERDICT.cell(row, summary), style=_verdict_style(row))] if beside else []))
+    return grid if beside else Group(grid, Text(), _verdicts(summary))
+
+
+def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
+    yield _headline(report.headline)
+    for summary in report.tables:
+        heading = Text(wording.title(summary), style="bold")
+        said = answer(summary)
+        parts: list[RenderableType] = [heading]
+        if said != report.headline:
+            parts.append(_backticks(said))
+        notes = [Text(note, style="dim") for note in wording.notes(report, summary)]
+        yield Group(*parts, Text(), table(summary, width), Text(), *notes)
+    sections = (
+        ("Trials that did not end well", [wording.ended(e) for e in report.endings]),
+        ("Warnings on figures", [wording.flagged(f) for f in report.flags]),
+        ("Not told, and why", [wording.missing(a) for a in report.absences]),
+        ("Energy", wording.energy(report)),
+        ("Carbon", [wording.carbon(report.carbon, report.carbon_absence)]),
+        ("Machine", [wording.machine(m) for m in report.machines]),
+        ("Run", wording.provenance(report)),
+        ("Again", wording.rerun(report)),
+    )
+    for heading_text, lines in sections:
+        if lines:
+            yield _section(heading_text, lines)
+
+
+def _beside(summary: Table, width: int) -> tuple[Column, ...]:
+    """The columns that leave the verdict room beside them, if none worth having must go; else nothing."""
+    everything = columns(summary)
+    kept = fitting(summary, everything, width - MIN_VERDICT_WIDTH - _GAP, _GAP)
+    fits = total_width(summary, kept, _GAP) <= width - MIN_VERDICT_WIDTH - _GAP
+    return kept if fits and len(kept) == len(everything) else ()
+
+
+def _headline(sentence: str) -> Text:
+    text = _backticks(sentence)
+    text.stylize("bold")
+    return text
+
+
+def _backticks(sentence: str) -> Text:
+    """Names stay in their backticks, which need no colour to be seen."""
+    return Text(sentence)
+
+
+def _verdicts(summary: Table) -> Grid:
+    grid = Grid.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_column(overflow="fold")
+    variant = columns(summary)[0]
+    for row in summary.rows:
+        grid.add_row(
+            Text(variant.cell(row, summary), style=_style(row, variant)),
+            Text(VERDICT.cell(row, summary), style=_verdict_style(row)),
+        )
+    return grid
+
+
+def _section(heading: str, lines: Sequence[str]) -> RenderableType:
+    grid = Grid.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=1)
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row(Text("·", style="dim"), Text(line))
+    return Group(Text(heading, style="bold"), Padding(grid, (0, 0, 0, 2)))
+
+
+def _style(row: Row, column: Column) -> str:
+    if row.is_baseline:
+        return "bold"
+    return "dim" if column.heading in {"engine"} else ""
+
+
+def _verdict_style(row: Row) -> str:
+    if row.trials == 0:
+        return "red"
+    if row.speed in FASTER:
+        return "green"
+    return "yellow" if row.speed in {Speed.SLOWER, Speed.PERHAPS_SLOWER} else ""
