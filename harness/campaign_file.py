@@ -218,6 +218,8 @@ class _Plain:
         if isinstance(node, yaml.ScalarNode):
             return self.of(self._scalar(node), route)
         self._bound(route)
+        if node.tag not in {"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}:
+            raise _unused_tag(node)
         if isinstance(node, yaml.SequenceNode):
             return [self.of_node(item, (*route, index)) for index, item in enumerate(node.value)]
         mapping: dict[str, Any] = {}
@@ -255,7 +257,7 @@ class _Plain:
             return int(node.value)  # PyYAML would read 010 as eight
         if kind in {"str", "null", "bool", "float"} and self.loader is not None:
             return self.loader.construct_object(node)
-        raise yaml.MarkedYAMLError(problem=f"the tag {node.tag} is not used here", problem_mark=node.start_mark)
+        raise _unused_tag(node)
 
     def _number(self, value: int | float, route: Route) -> int | float:
         if isinstance(value, float) and not math.isfinite(value):
@@ -288,3 +290,7 @@ class _Plain:
 
     def _error(self, what: str, route: Route, fix: str) -> ConfigError:
         return ConfigError(what, where=self.document.where(route), fix=fix)
+
+
+def _unused_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=f"the tag {node.tag} is not used here", problem_mark=node.start_mark)
