@@ -1,0 +1,117 @@
+"""The store's schema, as numbered steps that are only ever added to.
+
+A store written by any earlier Joulemark is brought up to date by the steps it has not seen, each in its own
+transaction. The public views and macros hold no data, so they are not steps: all of them are made again with
+the newest step, and on any opening for writing that finds other text in the store than in ``results/sql``.
+This module must not know how a database is opened; it is handed a connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Protocol
+
+
+class Connection(Protocol):
+    """What a step needs of a DuckDB connection."""
+
+    def execute(self, query: str, parameters: object = ..., /) -> Any:
+        """Run one or several statements."""
+        ...
+
+
+VIEWS: Final = (
+    "macros",
+    "_figure",
+    "_settled",
+    "v_trials",
+    "v_samples",
+    "v_readings",
+    "v_metrics",
+    "v_absences",
+    "v_artifacts",
+    "v_environments",
+    "v_campaigns",
+    "v_comparisons",
+    "v_summary",
+)
+"""Files of ``results/sql`` without ``.sql``, each after those it reads."""
+
+
+def m001_records(connection: Connection) -> None:
+    """Raw facts of campaigns, arms, artifacts, environments and trials, and the comparisons derived."""
+    connection.execute(sql_text("m001_records"))
+
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_records,)
+"""Released steps never change: a store in the field has already run them."""
+
+NEWEST: Final = len(MIGRATIONS)
+
+
+@cache
+def sql_text(name: str) -> str:
+    """The text of ``results/sql/<name>.sql``."""
+    return (files("results") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def views_digest() -> str:
+    """SHA-256, in hexadecimal, of all views and macros: a store that bears another has older ones."""
+    return hashlib.sha256("\n".join(sql_text(name) for name in VIEWS).encode()).hexdigest()
+
+
+def version_of(connection: Connection) -> int | None:
+    """The schema's number; 0 for a database without any table, None for one that is not a Joulemark store."""
+    ((mine, all_tables),) = connection.execute(
+        "SELECT count(*) FILTER (WHERE table_name = 'joulemark_schema'), count(*) FROM duckdb_tables()"
+    ).fetchall()
+    if not mine:
+        return None if all_tables else 0
+    ((version,),) = connection.execute("SELECT coalesce(max(version), 0) FROM joulemark_schema").fetchall()
+    return int(version)
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether a Joulemark store has this version's schema and views.
+
+    Raises:
+        duckdb.CatalogException: if it is no Joulemark store.
+    """
+    ((version, digest),) = connection.execute(
+        "SELECT max(version), arg_max(views_digest, version) FROM joulemark_schema"
+    ).fetchall()
+    return bool((version, digest) == (NEWEST, views_digest()))
+
+
+def migrate(connection: Connection, *, upto: int = NEWEST) -> None:
+    """Apply the steps that the store has not seen, then make the views again where their text differs.
+
+    A process killed on the way leaves the store at a whole step. ``upto`` stops early, so that tests can make
+    every older store; such a store gets no views.
+    """
+    for number in range((version_of(connection) or 0) + 1, upto + 1):
+        step = MIGRATIONS[number - 1]
+        connection.execute("BEGIN")
+        step(connection)
+        connection.execute(
+            "INSERT INTO joulemark_schema VALUES (?, ?, ?, NULL)",
+            [number, step.__name__, datetime.now(UTC).replace(tzinfo=None)],
+        )
+        if number == NEWEST:
+            _make_views(connection)
+        connection.execute("COMMIT")
+    if upto == NEWEST and not is_current(connection):
+        connection.execute("BEGIN")
+        _make_views(connection)
+        connection.execute("COMMIT")
+
+
+def _make_views(connection: Connection) -> None:
+    for name in VIEWS:
+        connection.execute(sql_text(name))
+    connection.execute("UPDATE joulemark_schema SET views_digest = ? WHERE version = ?", [views_digest(), NEWEST])

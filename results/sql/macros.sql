@@ -1,0 +1,11 @@
+-- Grams of CO2-equivalent: joules to kilowatt-hours, times grid intensity, times power usage effectiveness.
+CREATE OR REPLACE MACRO gco2e(energy_j, intensity_g_per_kwh, pue) AS
+    energy_j / 3.6e6 * intensity_g_per_kwh * pue;
+
+-- The strength of a method, 1 the strongest, and the method of a strength.
+CREATE OR REPLACE MACRO _method_rank(method) AS
+    list_position(
+        ['measured_counter', 'measured_integrated', 'measured_timer', 'modelled', 'allocated', 'assumed'], method
+    );
+CREATE OR REPLACE MACRO _method_of_rank(rank) AS
+    ['measured_counter', 'measured_integrated', 'measured_timer', 'modelled', 'allocated', 'assumed'][rank];

@@ -1,0 +1,63 @@
+-- One row for each arm of each campaign, over its trials that count; an arm without any has NULLs.
+-- Timings and energies are medians over trials (processes), peaks are maxima.
+CREATE OR REPLACE VIEW v_summary AS
+WITH arms AS (
+    SELECT campaign_id, workload, variant, engine, scenario, device FROM arm
+    UNION
+    SELECT campaign_id, workload, variant, engine, scenario, device FROM trial
+),
+counted AS (
+    SELECT
+        campaign_id, workload, variant, engine, scenario, device,
+        count(*) AS n_trials,
+        arg_max(artifact_id, trial_no) AS artifact_id
+    FROM _settled
+    GROUP BY ALL
+),
+told AS (
+    SELECT
+        campaign_id, workload, variant, engine, scenario, device,
+        median(value) FILTER (WHERE name = 'latency_p50_s') AS latency_p50_s,
+        median(value) FILTER (WHERE name = 'latency_p90_s') AS latency_p90_s,
+        median(value) FILTER (WHERE name = 'latency_p99_s') AS latency_p99_s,
+        median(value) FILTER (WHERE name = 'throughput_per_s') AS throughput_per_s,
+        max(value) FILTER (WHERE name = 'peak_rss_bytes')::BIGINT AS peak_rss_bytes,
+        max(value) FILTER (WHERE name = 'peak_gpu_bytes')::BIGINT AS peak_gpu_bytes,
+        median(value) FILTER (WHERE name = 'energy_j_per_inference') AS energy_j_per_inference,
+        _method_of_rank(max(_method_rank(method)) FILTER (WHERE name = 'energy_j_per_inference')) AS energy_method,
+        median(value) FILTER (WHERE name = 'quality') AS quality
+    FROM _settled
+    JOIN _figure USING (trial_no)
+    GROUP BY ALL
+)
+SELECT
+    arms.campaign_id,
+    campaign.name AS campaign,
+    arms.workload,
+    arms.variant,
+    arms.engine,
+    arms.scenario,
+    arms.device,
+    coalesce(counted.n_trials, 0) AS n_trials,
+    told.latency_p50_s,
+    told.latency_p90_s,
+    told.latency_p99_s,
+    told.throughput_per_s,
+    told.peak_rss_bytes,
+    told.peak_gpu_bytes,
+    artifact.stored_bytes AS artifact_bytes,
+    told.energy_j_per_inference,
+    told.energy_method,
+    gco2e(1000 * told.energy_j_per_inference, campaign.intensity_g_per_kwh, campaign.pue) AS gco2e_per_1k,
+    told.quality,
+    comparison.quality_delta,
+    comparison.speedup,
+    comparison.speedup_lo,
+    comparison.speedup_hi
+FROM arms
+LEFT JOIN campaign USING (campaign_id)
+LEFT JOIN arm USING (campaign_id, workload, variant, engine, scenario, device)
+LEFT JOIN counted USING (campaign_id, workload, variant, engine, scenario, device)
+LEFT JOIN told USING (campaign_id, workload, variant, engine, scenario, device)
+LEFT JOIN comparison USING (campaign_id, workload, variant, engine, scenario, device)
+LEFT JOIN artifact ON artifact.artifact_id = coalesce(arm.artifact_id, counted.artifact_id);
