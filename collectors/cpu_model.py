@@ -64,7 +64,7 @@ class PowerModel:
 
 
 class CpuModel:
-    """Energy of package and memory, modelled by codecarbon from the machine's load.
+    """Energy of package and memory, modelled by codecarbon from the machine's load; every start begins anew.
 
     Args:
         clock: CLOCK_MONOTONIC nanoseconds.
@@ -115,6 +115,7 @@ class CpuModel:
             LookupError: if this codecarbon is built otherwise than the one that was studied, or offers no
                 model for this platform.
         """
+        self._sampler = None
         self._model = self._load()
         self._model.cpu.start()
         self._model.ram.start()
@@ -156,7 +157,7 @@ class CpuModel:
         )
 
     def _cpu_metric(self, series: Series, model: PowerModel, window: Window) -> Metric:
-        seconds = seconds_from_ns(window.duration_ns)
+        seconds, energy_j = seconds_from_ns(window.duration_ns), series.rise(window)
         counter = COUNTER_MODES.get(model.mode)
         flags = _gap_flag(series, window)
         if counter:
@@ -165,11 +166,11 @@ class CpuModel:
             tdp_w = model.tdp_w or 0.0
             basis = "default of 4 W per thread, the processor is not in its table" if model.tdp_is_default else "table"
             source = f"codecarbon {model.version}, {model.mode}: {model.cpu_name}, TDP {tdp_w:g} W ({basis})"
-            lo, hi = IDLE_FRACTION * tdp_w * seconds, tdp_w * seconds
+            lo, hi = min(IDLE_FRACTION * tdp_w * seconds, energy_j), max(tdp_w * seconds, energy_j)
             flags = (*flags, "default_tdp") if model.tdp_is_default else flags
         return Metric(
             name="energy_cpu_j",
-            value=series.rise(window),
+            value=energy_j,
             unit=JOULE,
             method=Method.MEASURED_COUNTER if counter else Method.MODELLED,
             source=source,

@@ -65,7 +65,7 @@ class NvmlUnavailable(Exception):  # noqa: N818 - a state of the machine, turned
 
 
 class NvmlCollector:
-    """One GPU's energy counter, power and the trial's memory on it.
+    """One GPU's energy counter, power and the trial's memory on it; every start begins anew.
 
     Args:
         clock: CLOCK_MONOTONIC nanoseconds.
@@ -124,6 +124,9 @@ class NvmlCollector:
         Raises:
             NvmlUnavailable: if NVML, or the GPU, cannot be reached.
         """
+        self._counter, self._power = Track("counter"), Track("power")
+        self._memory = MemoryWatch(self._is_ours)
+        self._sampler = None
         self._nvml = _open()
         try:
             self._handle, self._flags = _resolve(self._nvml, subject.index, self._environ)

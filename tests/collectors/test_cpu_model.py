@@ -156,6 +156,18 @@ def test_a_gap_is_flagged() -> None:
     assert (energy.flags, energy.largest_gap_s) == (("gap",), 1.5)
 
 
+def test_a_collector_that_serves_a_second_trial_begins_anew() -> None:
+    """What an earlier trial drew is not counted twice."""
+    bench = Bench()
+    bench.run(3, cpu_w=30)
+    bench.between(0, 3)
+    bench.start_ns = bench.clock.advance(60)
+    bench.collector.start(Subject())
+    bench.run(2, cpu_w=4)
+    energy = metric(bench.between(0, 2), "energy_cpu_j")
+    assert (energy.value, energy.observations) == (pytest.approx(8), 9)
+
+
 def test_readings_are_mean_powers_that_end_within_the_window() -> None:
     """Each reading is the mean since the look before it."""
     bench = Bench()

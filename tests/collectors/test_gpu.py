@@ -258,6 +258,20 @@ def test_memory_is_the_most_that_the_trial_s_processes_held(nvml: NvmlScript) ->
     assert (peak.value, peak.unit, peak.flags) == (5_000.0, "B", ("polled",))
 
 
+def test_by_default_the_trial_is_whatever_descends_from_the_agent(nvml: NvmlScript) -> None:
+    """A child's memory counts; that of this process's own parent does not."""
+    clock = FakeClock()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+    try:
+        nvml.set(processes__0=f"{child.pid}:1000,{os.getppid()}:77")
+        watcher = NvmlCollector(clock=clock, environ={}, period_s=None)
+        watcher.start(CUDA)
+        found = watcher.stop(Window(opened_ns=clock.now_ns, closed_ns=clock.advance(6)))
+    finally:
+        child.communicate("\n", timeout=30)
+    assert metric(found, "peak_gpu_bytes").value == 1000.0
+
+
 @pytest.mark.parametrize(
     ("processes", "reason"),
     [
@@ -357,6 +371,21 @@ def test_the_thread_takes_looks_and_ends(nvml: NvmlScript) -> None:
     found = watcher.stop(Window(opened_ns=opened_ns, closed_ns=closed_ns))
     assert metric(found, "energy_gpu_j").observations == 4
     assert not thread.is_alive()
+
+
+def test_a_collector_that_serves_a_second_trial_begins_anew(nvml: NvmlScript) -> None:
+    """A GPU lost in one trial, and a counter reset between two, leave no trace in the next."""
+    clock = FakeClock()
+    watcher = collector(clock)
+    watcher.start(CUDA)
+    nvml.fail("nvmlDeviceGetTotalEnergyConsumption", GPU_IS_LOST)
+    watcher.stop(Window(opened_ns=clock.now_ns, closed_ns=clock.advance(1)))
+    nvml.set(energy__0=0, error__nvmlDeviceGetTotalEnergyConsumption=0)
+    watcher.start(CUDA)
+    opened_ns = clock.now_ns
+    nvml.set(energy__0=600_000)
+    energy = metric(watcher.stop(Window(opened_ns=opened_ns, closed_ns=clock.advance(6))), "energy_gpu_j")
+    assert (energy.value, energy.method) == (pytest.approx(600), Method.MEASURED_COUNTER)
 
 
 def test_gpus_are_described_for_the_fingerprint(four_gpus: NvmlScript) -> None:
