@@ -16,18 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from collectors.host import fingerprint, git_revision, load_reading
+from collectors.host import fingerprint, git_revision, load_average
 from collectors.protocol import Collector, Place, Subject
-from collectors.window import Watch
+from collectors.window import Watch, merge
 from harness.build import verify
 from harness.catalog import load_catalog
 from harness.locks import host_lock_path, locked
 from harness.spec import Assignment, Placement
-from harness.worker import Job, Outcome, merge
+from harness.worker import Job, Outcome
 from harness.zygote import Ended, Task, Zygote
 from results.energy import per_inference
 from results.errors import JoulemarkError
-from results.records import Absence, Artifact, Environment, Observation, RunRecord, Status
+from results.records import Artifact, Environment, Observation, RunRecord, Status
 
 LIBRARIES: Final = ("joulemark", "torch", "onnxruntime", "numpy", "codecarbon", "nvidia-ml-py", "transformers")
 """What the fingerprint names the versions of: whatever can change a figure."""
@@ -86,7 +86,7 @@ class NodeAgent:
         trial = assignment.trial
         with locked(host_lock_path()):
             started_at, started = datetime.now(UTC), time.monotonic()
-            load = load_reading()
+            load = load_average()
             cores, refusal = self._place(trial.placement)
             if refusal is None:
                 try:
@@ -111,7 +111,7 @@ class NodeAgent:
             warmup=outcome.warmup,
             steady=outcome.steady,
             metrics=observed.metrics,
-            readings=(*load, *observed.readings),
+            readings=(*([load] if load else []), *observed.readings),
             absences=observed.absences,
             quality_examples=outcome.quality_examples,
         )
@@ -169,13 +169,12 @@ class NodeAgent:
         ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=trial.budget.timeout_s)
         outcome = outcome_of(ended, timeout_s=trial.budget.timeout_s, oom_kills=_oom_kills() - killed_before)
         if outcome.window is None or outcome.steady is None:
-            watch.cancel()
-            return outcome, Observation(absences=(Absence(metric="*", reason=f"the trial ended as {outcome.status}"),))
+            return outcome, watch.stop(None)
         observed = watch.stop(outcome.window)
         required = ("energy_cpu_j", "energy_ram_j", *(("energy_gpu_j",) if placement.device == "cuda" else ()))
         completed = len(outcome.steady) * outcome.steady.batch
         energy = per_inference(observed, completed=completed, required=required, window=outcome.window)
-        return outcome, merge(outcome.observation, observed, energy)
+        return outcome, merge((outcome.observation, observed, energy))
 
 
 def whole_cores() -> tuple[int, ...]:

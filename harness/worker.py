@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.protocol import Place, Subject
-from collectors.window import Watch
+from collectors.window import Watch, merge
 from harness.build import DATA_FILE, load_data
 from harness.catalog import load_catalog
 from harness.engines.protocol import Session
@@ -102,7 +102,7 @@ def _measure(job: Job) -> Outcome:
         window=window,
         warmup=warmup,
         steady=steady,
-        observation=merge(timed, observed, _allocator(session), judged),
+        observation=merge((timed, observed, _allocator(session), judged)),
         quality_examples=examples,
     )
 
@@ -216,11 +216,3 @@ def _judge(
     )
     return examples, Observation(metrics=(metric,))
 
-
-def merge(*observations: Observation) -> Observation:
-    """Several findings as one, in order."""
-    return Observation(
-        metrics=tuple(m for o in observations for m in o.metrics),
-        readings=tuple(r for o in observations for r in o.readings),
-        absences=tuple(a for o in observations for a in o.absences),
-    )

@@ -63,9 +63,10 @@ def exported_program(model: TorchModel, example: Mapping[str, NDArray[Any]]) -> 
     for tensor in inputs:
         shapes[tensor] = {0: batch}
     module = model.network.module
+    spec = shapes.dynamic_shapes(module, inputs)  # type: ignore[no-untyped-call]
     try:
         with torch.no_grad(), without_chatter():
-            return torch.export.export(module, inputs, dynamic_shapes=shapes.dynamic_shapes(module, inputs))
+            return torch.export.export(module, inputs, dynamic_shapes=spec)
     except Exception as error:  # the tracer raises whatever the network's own code leads to
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UnsupportedError(
