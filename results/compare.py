@@ -7,23 +7,22 @@ better rule gives better answers about old runs. It must not know how a figure w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import median
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from results.differences import between, compare_campaigns, compare_variants
 from results.errors import NoBaselineError
+from results.facts import SMALLER_IS_FASTER, Facts, FactStore, Scores, by_arm, by_block, load_facts
 from results.quality import QualityDifference, compare_quality
-from results.records import Arm, ArmRecord, CampaignRecord, Comparison, Estimate, Status
+from results.records import Arm, ArmRecord, Comparison, Estimate
 from results.stats import CONFIDENCE, Effect, paired_ratio
-from results.verdict import Failure, Standing, tell
+from results.verdict import Standing, tell
+
+__all__ = ["between", "compare", "compare_campaigns", "compare_variants", "find_baseline", "refresh", "speedup"]
 
 BEST_FP32: Final = "best-fp32"
-SMALLER_IS_FASTER: Final = frozenset({"latency_p50_s", "latency_p90_s", "latency_p99_s", "latency_mean_s"})
-
-Scores = Mapping[Arm, NDArray[np.float64]]
 
 
 class Cell(NamedTuple):
@@ -35,51 +34,6 @@ class Cell(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.workload} {self.scenario} on {self.device}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a campaign's comparison is made from, as stored."""
-
-    campaign_id: str
-    arms: Sequence[ArmRecord]
-    estimates: Sequence[Estimate]
-    quality_examples: Scores = field(default_factory=dict)
-    stored_bytes: Mapping[Arm, int] = field(default_factory=dict)
-    failures: Mapping[Arm, Failure] = field(default_factory=dict)
-    """Arms without a finished trial → how their last one ended."""
-
-
-class FactStore(Protocol):
-    """The part of a store that :func:`refresh` needs."""
-
-    def campaigns(self) -> Sequence[CampaignRecord]:
-        """Every campaign stored."""
-        ...
-
-    def arms(self, campaign_id: str) -> Sequence[ArmRecord]:
-        """A campaign's arms, in its order."""
-        ...
-
-    def estimates(self, campaign_id: str) -> Sequence[Estimate]:
-        """One per finished trial."""
-        ...
-
-    def quality_examples(self, campaign_id: str) -> Scores:
-        """Arm → scores of shape ``[examples]``."""
-        ...
-
-    def stored_bytes(self, campaign_id: str) -> Mapping[Arm, int]:
-        """Arm → bytes of its artifact's files."""
-        ...
-
-    def attempts(self, campaign_id: str) -> Mapping[tuple[Arm, int], tuple[int, Status]]:
-        """Arm and block → number of the latest attempt, and how it ended."""
-        ...
-
-    def write_comparisons(self, campaign_id: str, rows: Sequence[Comparison]) -> None:
-        """Replace a campaign's comparisons."""
-        ...
 
 
 def compare(facts: Facts, *, baseline: str = BEST_FP32, reference: str | None = None) -> tuple[Comparison, ...]:
@@ -95,12 +49,12 @@ def compare(facts: Facts, *, baseline: str = BEST_FP32, reference: str | None = 
         NoBaselineError: if no arm has the baseline's name.
     """
     rows: dict[Arm, Comparison] = {}
-    by_arm = _by_arm(facts.estimates)
+    estimates = by_arm(facts.estimates)
     for cell, records in _cells(facts.arms).items():
-        base = find_baseline(cell, records, by_arm, baseline)
+        base = find_baseline(cell, records, estimates, baseline)
         judge = _find_reference(records, reference) or base
         for record in records:
-            rows[record.arm] = _compare_arm(facts, record, base, judge, by_arm, named=baseline != BEST_FP32)
+            rows[record.arm] = _compare_arm(facts, record, base, judge, estimates, named=baseline != BEST_FP32)
     return tuple(rows[record.arm] for record in facts.arms)
 
 
@@ -119,20 +73,8 @@ def refresh(store: FactStore, campaign_id: str) -> tuple[Comparison, ...]:
     return rows
 
 
-def load_facts(store: FactStore, campaign_id: str) -> Facts:
-    """Read what a comparison needs."""
-    return Facts(
-        campaign_id=campaign_id,
-        arms=store.arms(campaign_id),
-        estimates=store.estimates(campaign_id),
-        quality_examples=store.quality_examples(campaign_id),
-        stored_bytes=store.stored_bytes(campaign_id),
-        failures=_failures(store.attempts(campaign_id)),
-    )
-
-
 def find_baseline(
-    cell: Cell, records: Sequence[ArmRecord], by_arm: Mapping[Arm, Sequence[Estimate]], baseline: str
+    cell: Cell, records: Sequence[ArmRecord], estimates: Mapping[Arm, Sequence[Estimate]], baseline: str
 ) -> ArmRecord | None:
     """The arm that others are held against; None if it has no finished trial.
 
@@ -146,11 +88,11 @@ def find_baseline(
             raise NoBaselineError(
                 f"baseline `{baseline}` is no variant of {cell}", fix=f"there are {there}, and {BEST_FP32}"
             )
-        return named if _typical(named, by_arm) is not None else None
+        return named if _typical(named, estimates) is not None else None
     ranked = [
         (_cost(record.primary_metric, typical), record)
         for record in records
-        if record.keeps_fp32 and (typical := _typical(record, by_arm)) is not None
+        if record.keeps_fp32 and (typical := _typical(record, estimates)) is not None
     ]
     return min(ranked, key=lambda item: item[0])[1] if ranked else None
 
@@ -167,24 +109,19 @@ def speedup(
     return paired_ratio(ours, others, confidence=confidence)
 
 
-def by_block(estimates: Iterable[Estimate], metric: str) -> dict[tuple[int, str], float]:
-    """Block and node → a metric's value, where it is there and positive, as a ratio needs."""
-    return {(e.block, e.node): e.metrics[metric] for e in estimates if e.metrics.get(metric, 0.0) > 0.0}
-
-
 def _compare_arm(  # noqa: PLR0913 - one arm and all it is held against
     facts: Facts,
     record: ArmRecord,
     base: ArmRecord | None,
     judge: ArmRecord | None,
-    by_arm: Mapping[Arm, Sequence[Estimate]],
+    estimates: Mapping[Arm, Sequence[Estimate]],
     *,
     named: bool,
 ) -> Comparison:
     arm = record.arm
-    mine = by_arm.get(arm, ())
+    mine = estimates.get(arm, ())
     is_baseline = base is not None and base.arm == arm
-    effect = speedup(mine, by_arm[base.arm], record.primary_metric) if base is not None and mine else None
+    effect = speedup(mine, estimates[base.arm], record.primary_metric) if base is not None and mine else None
     quality = _quality(facts.quality_examples, arm, judge.arm if judge else None)
     standing = Standing(
         keeps_fp32=record.keeps_fp32,
@@ -252,27 +189,13 @@ def _find_reference(records: Sequence[ArmRecord], name: str | None) -> ArmRecord
     return next((r for r in records if r.keeps_fp32 and r.arm.engine == "torch"), None)
 
 
-def _typical(record: ArmRecord, by_arm: Mapping[Arm, Sequence[Estimate]]) -> float | None:
-    values = by_block(by_arm.get(record.arm, ()), record.primary_metric).values()
+def _typical(record: ArmRecord, estimates: Mapping[Arm, Sequence[Estimate]]) -> float | None:
+    values = by_block(estimates.get(record.arm, ()), record.primary_metric).values()
     return median(values) if values else None
 
 
 def _cost(metric: str, value: float) -> float:
     return value if metric in SMALLER_IS_FASTER else 1.0 / value
-
-
-def _failures(attempts: Mapping[tuple[Arm, int], tuple[int, Status]]) -> dict[Arm, Failure]:
-    """How the last block of each arm without a finished trial ended."""
-    finished = {arm for (arm, _), (_, status) in attempts.items() if status is Status.OK}
-    by_block = sorted(attempts.items(), key=lambda item: item[0][1])
-    return {arm: Failure(status=status, reason=None) for (arm, _), (_, status) in by_block if arm not in finished}
-
-
-def _by_arm(estimates: Iterable[Estimate]) -> dict[Arm, list[Estimate]]:
-    grouped: dict[Arm, list[Estimate]] = {}
-    for estimate in estimates:
-        grouped.setdefault(estimate.arm, []).append(estimate)
-    return grouped
 
 
 def _cells(records: Iterable[ArmRecord]) -> dict[Cell, list[ArmRecord]]:

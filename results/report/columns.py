@@ -62,7 +62,7 @@ def _carbon(row: Row, _: Table) -> str:
 
 VERDICT = Column(heading="verdict", cell=lambda row, _: clean(row.verdict), priority=0, numeric=False)
 _P50 = Column(heading="p50", cell=lambda row, _: figures.latency(row.latency_p50_s), priority=0)
-_RATE = Column(heading="samples", cell=lambda row, _: figures.rate(row.throughput_per_s), priority=0)
+_RATE = Column(heading="throughput", cell=lambda row, _: figures.rate(row.throughput_per_s), priority=0)
 
 
 def columns(table: Table) -> tuple[Column, ...]:
@@ -74,18 +74,18 @@ def columns(table: Table) -> tuple[Column, ...]:
     quality = "fidelity" if table.fidelity else (clean(table.quality_metric) or "quality")
     everything = (
         Column(heading="variant", cell=_variant, priority=0, numeric=False),
-        Column(heading="engine", cell=lambda row, _: clean(row.arm.engine), priority=7, numeric=False),
+        Column(heading="engine", cell=lambda row, _: clean(row.arm.engine), priority=8, numeric=False),
         _RATE if throughput_first else _P50,
-        Column(heading="p99", cell=lambda row, _: figures.latency(row.latency_p99_s), priority=8),
+        Column(heading="p99", cell=lambda row, _: figures.latency(row.latency_p99_s), priority=9),
         Column(heading="speed-up", cell=_speedup, priority=0),
         Column(heading="stored", cell=_stored, priority=1),
-        Column(heading="× stored", cell=_stored_ratio, priority=6),
-        Column(heading="peak RSS", cell=lambda row, _: figures.size(row.peak_rss_bytes), priority=5),
-        Column(heading="peak GPU", cell=lambda row, _: figures.size(row.peak_gpu_bytes), priority=5),
-        Column(heading=quality, cell=_quality, priority=4),
+        Column(heading="× stored", cell=_stored_ratio, priority=7),
+        Column(heading="peak RSS", cell=lambda row, _: figures.size(row.peak_rss_bytes), priority=6),
+        Column(heading="peak GPU", cell=lambda row, _: figures.size(row.peak_gpu_bytes), priority=6),
+        Column(heading=quality, cell=_quality, priority=5),
         Column(heading="Δ " + ("fidelity" if table.fidelity else "quality"), cell=_quality_change, priority=2),
         Column(heading="J/inference", cell=_energy, priority=3),
-        Column(heading="CO2e/1k", cell=_carbon, priority=3),
+        Column(heading="CO2e/1k", cell=_carbon, priority=4),
     )
     empty = {figures.MISSING, "1×", "ref"}
     return tuple(

@@ -45,7 +45,7 @@ class Relation(Protocol):
 class Source(Protocol):
     """The part of a reader that is used here."""
 
-    def sql(self, query: str) -> Relation:
+    def sql(self, query: str, params: Mapping[str, object] | None = None) -> Relation:
         """Ask the store."""
         ...
 
@@ -91,11 +91,7 @@ def _find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
 
 def _tables(reader: Source, campaign: Mapping[str, Any], this: str) -> tuple[Table, ...]:
     """One table for each workload, scenario and device, in the order of the campaign's arms."""
-    found = _rows(
-        reader,
-        queries.ARMS,
-        this,
-    )
+    found = _rows(reader, queries.ARMS, this)
     reasons = {e.arm: e.reason for e in _endings(reader, this)}
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in found:
@@ -171,7 +167,7 @@ def _row(
 
 def _absences(reader: Source, this: str) -> tuple[Missing, ...]:
     """Each missing figure and reason once, with whose it is unless it is everyone's."""
-    everyone = {r["variant"] for r in _rows(reader, queries.VARIANTS, this)}
+    everyone = {r["variant"] for r in _rows(reader, queries.MEASURED_VARIANTS, this)}
     found = _rows(
         reader,
         queries.ABSENCES,
@@ -193,7 +189,7 @@ def _endings(reader: Source, this: str) -> tuple[Ended, ...]:
 
 
 def _flags(reader: Source, this: str) -> tuple[Flag, ...]:
-    everyone = {r["variant"] for r in _rows(reader, queries.VARIANTS, this)}
+    everyone = {r["variant"] for r in _rows(reader, queries.MEASURED_VARIANTS, this)}
     found = _rows(
         reader,
         queries.FLAGS,
@@ -261,9 +257,9 @@ def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Prove
     )
 
 
-def _rows(reader: Source, query: str, campaign: str = "") -> list[Mapping[str, Any]]:
-    """The rows of a query in which ``:campaign`` stands for a campaign's id."""
-    relation = reader.sql(query.replace(":campaign", "'" + campaign.replace("'", "''") + "'"))
+def _rows(reader: Source, query: str, campaign: str | None = None) -> list[Mapping[str, Any]]:
+    """The rows of a query, in which ``$campaign`` stands for a campaign's id."""
+    relation = reader.sql(query, None if campaign is None else {"campaign": campaign})
     names = list(relation.columns)
     return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
 
@@ -275,4 +271,4 @@ def _arm(told: Mapping[str, Any]) -> Arm:
 def _some(variants: Iterable[str], everyone: set[str]) -> tuple[str, ...]:
     """The variants, or none where they are all there are."""
     named = tuple(variants)
-    return () if set(named) == everyone and len(everyone) > 1 else named
+    return () if everyone and everyone <= set(named) else named

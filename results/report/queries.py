@@ -1,4 +1,4 @@
-"""What a report asks of a store: the public views, and the table of arms. ``:campaign`` stands for an id.
+"""What a report asks of a store: the public views, and the table of arms. ``$campaign`` stands for an id.
 
 It must not know what is made of the answers.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 CAMPAIGNS: Final = "SELECT * FROM v_campaigns ORDER BY started_at, campaign_id"
-VARIANTS: Final = "SELECT DISTINCT variant FROM v_trials WHERE campaign_id = :campaign"
+MEASURED_VARIANTS: Final = "SELECT DISTINCT variant FROM v_trials WHERE campaign_id = $campaign AND status = 'ok'"
 ARMS: Final = """
 SELECT s.*, a.position, a.keeps_fp32, a.primary_metric, a.quality_metric, a.quality_higher_is_better,
     a.fidelity,
@@ -16,38 +16,39 @@ SELECT s.*, a.position, a.keeps_fp32, a.primary_metric, a.quality_metric, a.qual
 FROM v_summary s
 JOIN arm a USING (campaign_id, workload, variant, engine, scenario, device)
 LEFT JOIN v_comparisons c USING (campaign_id, workload, variant, engine, scenario, device)
-WHERE s.campaign_id = :campaign
+WHERE s.campaign_id = $campaign
 ORDER BY a.position
 """
 ABSENCES: Final = """
-SELECT metric, reason, count(DISTINCT trial_id) AS trials, list(DISTINCT variant ORDER BY variant) AS variants
+SELECT v_absences.metric, v_absences.reason, count(DISTINCT trial_id) AS trials,
+    list(DISTINCT variant ORDER BY variant) AS variants
 FROM v_absences JOIN v_trials USING (trial_id)
-WHERE campaign_id = :campaign GROUP BY metric, reason ORDER BY trials DESC, metric, reason
+WHERE campaign_id = $campaign GROUP BY ALL ORDER BY trials DESC, metric, reason
 """
 ENDINGS: Final = """
 SELECT workload, variant, engine, scenario, device, status, coalesce(reason, '') AS reason, count(*) AS trials
-FROM v_trials WHERE campaign_id = :campaign AND status <> 'ok'
+FROM v_trials WHERE campaign_id = $campaign AND status <> 'ok'
 GROUP BY ALL ORDER BY workload, scenario, device, variant, engine, trials DESC, status, reason
 """
 FLAGS: Final = """
 SELECT flag, count(DISTINCT trial_id) AS trials, list(DISTINCT variant ORDER BY variant) AS variants
 FROM (
     SELECT trial_id, m.variant, unnest(string_split(m.flags, ' ')) AS flag
-    FROM v_metrics m JOIN v_trials t USING (trial_id) WHERE t.campaign_id = :campaign
+    FROM v_metrics m JOIN v_trials t USING (trial_id) WHERE t.campaign_id = $campaign
 )
 WHERE flag <> '' GROUP BY flag ORDER BY trials DESC, flag
 """
 ENERGY: Final = """
 SELECT DISTINCT m.method, m.source FROM v_metrics m JOIN v_trials t USING (trial_id)
-WHERE t.campaign_id = :campaign AND m.metric = 'energy_j_per_inference' ORDER BY ALL
+WHERE t.campaign_id = $campaign AND m.metric = 'energy_j_per_inference' ORDER BY ALL
 """
 MACHINES: Final = """
 SELECT DISTINCT t.node, e.* FROM v_trials t JOIN v_environments e USING (environment_id)
-WHERE t.campaign_id = :campaign ORDER BY t.node, environment_id
+WHERE t.campaign_id = $campaign ORDER BY t.node, environment_id
 """
 COUNTS: Final = """
 SELECT count(*) AS trials, count(*) FILTER (WHERE status = 'ok') AS trials_ok,
     coalesce(sum(measured_s), 0) AS measured_s, coalesce(sum(wall_s), 0) AS wall_s,
     list(DISTINCT git_sha ORDER BY git_sha) FILTER (WHERE git_sha IS NOT NULL) AS git_shas
-FROM v_trials WHERE campaign_id = :campaign
+FROM v_trials WHERE campaign_id = $campaign
 """

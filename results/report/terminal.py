@@ -22,6 +22,7 @@ from results.verdict import FASTER, Speed
 MIN_VERDICT_WIDTH = 34
 """Characters a verdict needs to stand beside the figures."""
 _GAP = 2
+"""Characters between columns; the box draws one of them."""
 
 
 def render(report: Report, console: Console) -> None:
@@ -35,13 +36,13 @@ def table(summary: Table, width: int) -> RenderableType:
     """One summary table with its verdicts, in at most ``width`` characters where the narrowest columns allow it."""
     beside = _beside(summary, width)
     chosen = beside or fitting(summary, columns(summary), width, _GAP)
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP, 0, 0), pad_edge=False, collapse_padding=False)
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
     for column in chosen:
         grid.add_column(
             Text(column.heading),
             justify="right" if column.numeric else "left",
             no_wrap=True,
-            overflow="ignore" if column.numeric else "ellipsis",
+            overflow="crop" if column.numeric else "ellipsis",
             min_width=column_width(summary, column) if column.numeric else None,
         )
     if beside:

@@ -29,7 +29,9 @@ def notes(report: Report, table: Table) -> tuple[str, ...]:
     """What a reader needs to read one table."""
     lines = []
     if table.baseline is not None:
-        lines.append("* the baseline; speed-up is against it, with its 95% interval where the blocks allow one")
+        bounded = any(row.speedup_lo is not None for row in table.rows)
+        certainty = "95% interval in brackets" if bounded else "too few blocks for 95% intervals"
+        lines.append(f"* baseline; speed-up is against it, paired by block, {certainty}")
     if table.fidelity:
         lines.append("fidelity is agreement with the model's own fp32 answers, not with labels")
     elif table.reference is not None:
