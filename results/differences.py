@@ -223,7 +223,7 @@ def _verdict(row: Difference, p_adjusted: float) -> str:
     if not (past and sure):
         return "no difference shown"
     good = (effect.ratio > 1) == (row.metric in MORE_IS_BETTER)
-    return f"{size} {direction}: {'better' if good else 'worse'}"
+    return f"{size} {'better' if good else 'worse'}"
 
 
 def _values(estimates: Iterable[Estimate], metric: str) -> list[float]:

@@ -56,18 +56,23 @@ def render(found: Differences, console: Console) -> None:
 def _grid(found: Differences, rows: list[Difference]) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     base, head = (found.base, found.head) if found.paired else ("base", "head")
+    cells = [_cells(row) for row in rows]
     grid.add_column(Text("figure"), no_wrap=True)
-    for heading in (base, head, "ratio", "p"):
-        # Headings may be long names; the figures below them must stay whole.
-        grid.add_column(Text(clean(heading)), justify="right", min_width=9, overflow="fold")
+    for index, heading in enumerate((base, head, "ratio", "p"), start=1):
+        # A heading may be a long name and folds; the figures below it stay whole.
+        widest = max(len(row[index]) for row in cells)
+        grid.add_column(Text(clean(heading)), justify="right", min_width=widest, overflow="fold")
     grid.add_column(Text("verdict"), overflow="fold")
-    for row in rows:
-        bounds = figures.interval(row.effect.lo, row.effect.hi)
-        ratio = figures.ratio(row.effect.ratio) + (f"{figures.GAP}({bounds})" if bounds else "")
-        cells = [_NAMES.get(row.metric, clean(row.metric)), _figure(row.metric, row.base_median)]
-        cells += [_figure(row.metric, row.head_median), ratio, _p(row.p_adjusted)]
-        grid.add_row(*(Text(cell, no_wrap=True) for cell in cells), Text(row.verdict))
+    for texts, row in zip(cells, rows, strict=True):
+        grid.add_row(*map(Text, texts), Text(row.verdict))
     return grid
+
+
+def _cells(row: Difference) -> tuple[str, ...]:
+    bounds = figures.interval(row.effect.lo, row.effect.hi)
+    ratio = figures.ratio(row.effect.ratio) + (f"{figures.GAP}({bounds})" if bounds else "")
+    medians = _figure(row.metric, row.base_median), _figure(row.metric, row.head_median)
+    return _NAMES.get(row.metric, clean(row.metric)), *medians, ratio, _p(row.p_adjusted)
 
 
 def _figure(metric: str, value: float) -> str:

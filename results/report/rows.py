@@ -5,7 +5,7 @@ Values are shown as they are stored: a query's reader asked for them. It must no
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from rich import box
 from rich.console import Console
@@ -26,14 +26,18 @@ class Relation(Protocol):
         """Names, in order."""
         ...
 
-    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
-        """The next rows."""
+    def limit(self, max_rows: int) -> Self:
+        """Its first rows."""
+        ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows."""
         ...
 
 
 def render(relation: Relation, console: Console) -> None:
     """Print the rows, and say where there are more; on something else than a terminal, lines are as long as needed."""
-    rows = relation.fetchmany(MAX_ROWS + 1)
+    rows = relation.limit(MAX_ROWS + 1).fetchall()
     shown = rows[:MAX_ROWS]
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for index, name in enumerate(relation.columns):
@@ -41,9 +45,11 @@ def render(relation: Relation, console: Console) -> None:
         grid.add_column(Text(clean(name)), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         grid.add_row(*(Text(_cell(value), style="dim" if value is None else "") for value in row))
-    # Into a file or a pipe every value goes whole, on a line as long as it needs.
-    natural = console.measure(grid, options=console.options.update(width=100_000)).maximum
-    console.print(grid, width=None if console.is_terminal else max(console.width, natural), crop=console.is_terminal)
+    if not console.is_terminal:
+        # Into a file or a pipe every value goes whole, on a line as long as it needs.
+        natural = console.measure(grid, options=console.options.update(width=100_000)).maximum
+        console = Console(file=console.file, width=max(console.width, natural), color_system=None)
+    console.print(grid)
     more = f"the first {MAX_ROWS:,} rows; --format csv gives them all"
     counted = more if len(rows) > MAX_ROWS else f"{len(shown):,} row{'' if len(shown) == 1 else 's'}"
     console.print(Text(counted, style="dim"))

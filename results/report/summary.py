@@ -188,18 +188,16 @@ def answer(table: Table) -> str:
     question = f"{table.workload} {table.scenario}"
     if table.baseline is None:
         return f"{where}, nothing can be told of {question}: no baseline finished"
-    base = f"`{table.baseline}`" if table.baseline_is_named else f"the best fp32 (`{table.baseline}`)"
+    base = _name(table.baseline) if table.baseline_is_named else f"the best fp32 ({_name(table.baseline)})"
     best = _fastest(table)
     if best is not None and best.speedup is not None:
         about = "about " if best.speed is Speed.PERHAPS_FASTER else ""
         clause = _quality_words(table, best)
-        return (
-            f"{where}, `{best.arm.variant}` answers {question} {about}{times(best.speedup)} faster than {base}{clause}"
-        )
+        return f"{where}, {_name(best.arm.variant)} answers {question} {about}{times(best.speedup)} faster than {base}{clause}"
     smallest = _smallest_as_good(table)
     coda = ""
     if smallest is not None and smallest.bytes_ratio is not None:
-        coda = f"; `{smallest.arm.variant}` is {1 - smallest.bytes_ratio:.0%} smaller at the same quality"
+        coda = f"; {_name(smallest.arm.variant)} is {1 - smallest.bytes_ratio:.0%} smaller at the same quality"
     return f"{where}, nothing answers {question} faster than {base}{coda}"
 
 
@@ -208,6 +206,11 @@ def headline(tables: Sequence[Table]) -> str:
     if not tables:
         return "No trial has been recorded yet"
     return answer(next((table for table in tables if _fastest(table) is not None), tables[0]))
+
+
+def _name(text: str) -> str:
+    """A name in backticks, whose own would end them too soon."""
+    return "`" + text.replace("`", "'") + "`"
 
 
 def _fastest(table: Table) -> Row | None:

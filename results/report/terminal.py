@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from results.report import wording
-from results.report.columns import VERDICT, Column, column_width, columns, fitting, total_width
+from results.report.columns import VERDICT, Column, clean, column_width, columns, fitting, total_width
 from results.report.summary import Report, Row, Table, answer
 from results.verdict import FASTER, Speed
 
@@ -54,13 +54,13 @@ def table(summary: Table, width: int) -> RenderableType:
 
 
 def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
-    yield _headline(report.headline)
+    yield Text(clean(report.headline), style="bold")
     for summary in report.tables:
         heading = Text(wording.title(summary), style="bold")
         said = answer(summary)
         parts: list[RenderableType] = [heading]
         if said != report.headline:
-            parts.append(_backticks(said))
+            parts.append(Text(clean(said)))
         notes = [Text(note, style="dim") for note in wording.notes(report, summary)]
         yield Group(*parts, Text(), table(summary, width), Text(), *notes)
     sections = (
@@ -84,17 +84,6 @@ def _beside(summary: Table, width: int) -> tuple[Column, ...]:
     kept = fitting(summary, everything, width - MIN_VERDICT_WIDTH - _GAP, _GAP)
     fits = total_width(summary, kept, _GAP) <= width - MIN_VERDICT_WIDTH - _GAP
     return kept if fits and len(kept) == len(everything) else ()
-
-
-def _headline(sentence: str) -> Text:
-    text = _backticks(sentence)
-    text.stylize("bold")
-    return text
-
-
-def _backticks(sentence: str) -> Text:
-    """Names stay in their backticks, which need no colour to be seen."""
-    return Text(sentence)
 
 
 def _verdicts(summary: Table) -> Grid:
