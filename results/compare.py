@@ -135,6 +135,7 @@ def _compare_arm(  # noqa: PLR0913 - one arm and all it is held against
         quality=None if judge is not None and judge.arm == arm else quality,
         quality_higher_is_better=record.quality_higher_is_better,
         quality_metric=record.quality_metric,
+        fidelity=record.fidelity,
         quality_in_points=_in_points(facts.quality_examples, arm, judge.arm if judge else None),
     )
     return Comparison(

@@ -83,6 +83,8 @@ class Standing:
     quality_higher_is_better: bool
     quality_metric: str
     quality_in_points: bool
+    fidelity: bool = False
+    """Whether quality is agreement with the model's own fp32, and so is called fidelity."""
 
 
 def tell(standing: Standing) -> str:
@@ -196,16 +198,17 @@ def _quality_clause(standing: Standing) -> str | None:
         higher_is_better=standing.quality_higher_is_better,
         in_points=standing.quality_in_points,
     )
+    noun = "fidelity" if standing.fidelity else "quality"
     if sameness in {Sameness.BETTER, Sameness.WORSE}:
         return f"{_size(difference.delta, standing)} {sameness.value}"
     if standing.keeps_fp32:
         return None
     if sameness is Sameness.SAME:
-        return "same quality"
+        return f"same {noun}"
     if not standing.quality_in_points:
         return f"no difference shown in {standing.quality_metric}"
     examples = f"{difference.n:,} {'example' if difference.n == 1 else 'examples'}"
-    return f"quality unclear ({signed_points(difference.delta)} points, {examples})"
+    return f"{noun} unclear ({signed_points(difference.delta)} points, {examples})"
 
 
 def _size(delta: float, standing: Standing) -> str:

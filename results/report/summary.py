@@ -193,11 +193,12 @@ def answer(table: Table) -> str:
     if best is not None and best.speedup is not None:
         about = "about " if best.speed is Speed.PERHAPS_FASTER else ""
         clause = _quality_words(table, best)
-        return f"{where}, {_name(best.arm.variant)} answers {question} {about}{times(best.speedup)} faster than {base}{clause}"
+        gain = f"{about}{times(best.speedup)} faster than {base}{clause}"
+        return f"{where}, {_name(best.arm.variant)} answers {question} {gain}"
     smallest = _smallest_as_good(table)
     coda = ""
     if smallest is not None and smallest.bytes_ratio is not None:
-        coda = f"; {_name(smallest.arm.variant)} is {1 - smallest.bytes_ratio:.0%} smaller at the same quality"
+        coda = f"; {_name(smallest.arm.variant)} is {1 - smallest.bytes_ratio:.0%} smaller at the same {_noun(table)}"
     return f"{where}, nothing answers {question} faster than {base}{coda}"
 
 
@@ -236,13 +237,17 @@ def _smallest_as_good(table: Table) -> Row | None:
 def _quality_words(table: Table, row: Row) -> str:
     match table.sameness(row):
         case Sameness.SAME:
-            return " at the same quality"
+            return f" at the same {_noun(table)}"
         case Sameness.BETTER:
-            return " at a better quality"
+            return f" at a better {_noun(table)}"
         case Sameness.WORSE:
             lost = abs(row.quality_delta or 0.0)
             size = f"{lost * 100:.1f} points" if table.quality_is_fraction else f"{lost:.3g} {table.quality_metric}"
             return f" and {size} worse"
         case Sameness.UNCLEAR:
-            return ", with quality not told apart"
-    return ", with quality not judged"
+            return f", with {_noun(table)} not told apart"
+    return f", with {_noun(table)} not judged"
+
+
+def _noun(table: Table) -> str:
+    return "fidelity" if table.fidelity else "quality"

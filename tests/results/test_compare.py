@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -124,6 +126,19 @@ def test_few_examples_do_not_make_the_same_quality() -> None:
     assert by_variant(compare(campaign({**FP32, "int8": 4e-4}, scores=scores)))["int8"].verdict == (
         "2.5× faster, quality unclear (0.0 points, 20 examples)"
     )
+
+
+def test_agreement_with_itself_is_called_fidelity() -> None:
+    """Without labels the verdict speaks of fidelity, never of quality."""
+    scores = {"fp32": right(2_000, 0), "int8": right(2_000, 1)}
+    facts = campaign({**FP32, "int8": 4e-4}, scores=scores)
+    unlabelled = Facts(
+        campaign_id="c",
+        arms=[replace(record, fidelity=True) for record in facts.arms],
+        estimates=facts.estimates,
+        quality_examples=facts.quality_examples,
+    )
+    assert by_variant(compare(unlabelled))["int8"].verdict == "2.5× faster, same fidelity"
 
 
 def test_five_blocks_say_about_and_why() -> None:
