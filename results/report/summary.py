@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from results.records import Arm, CarbonBasis, Environment
 from results.verdict import FASTER, Sameness, Speed, judge_quality, judge_speed, times
@@ -173,11 +174,15 @@ class Report:
     provenance: Provenance
 
 
-FLAG_MEANINGS = {
+FLAG_MEANINGS: Final = {
     "no_steady_state": "latency was still drifting when warm-up had to end",
     "short_window": "the window is short beside how often the power counter moves",
     "counter_disagrees": "energy counter and integrated power differ by more than 10%",
     "aliased": "the load may beat with the power sensor",
+    "gap": "the instrument did not look for longer than it should",
+    "polled": "a peak between two looks was not seen",
+    "ended_early": "the instrument stopped before the window closed",
+    "reaped_children": "child processes had ended before they could be looked at, and are counted by their largest",
 }
 """Flags that instruments and loads raise → what they mean to a reader."""
 
