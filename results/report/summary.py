@@ -181,6 +181,9 @@ FLAG_MEANINGS: Final = {
     "aliased": "the load may beat with the power sensor",
     "gap": "the instrument did not look for longer than it should",
     "polled": "a peak between two looks was not seen",
+    "default_tdp": "the processor is not in the model's table, so a default power was taken",
+    "device_order_assumed": "the GPU was found by its index, which CUDA may count in another order",
+    "sum_of_peaks": "processes peaked at their own times, so their sum is an upper bound",
     "ended_early": "the instrument stopped before the window closed",
     "reaped_children": "child processes had ended before they could be looked at, and are counted by their largest",
 }
