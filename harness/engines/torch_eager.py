@@ -208,11 +208,10 @@ def _filled(network: Mapping[str, Any], stored: Path) -> nn.Module:
         tensor = tensor.view(torch.bfloat16) if name in network["bfloat16"] else tensor
         if name in targets and targets[name].dtype == tensor.dtype:
             targets[name].copy_(tensor)
-        else:
+        else:  # another dtype than the factory's, or a tie that a recipe has undone
             module.load_state_dict({name: tensor}, strict=False, assign=True)
         names.add(name)
-    if names != targets.keys():
-        odd = sorted(names ^ targets.keys())
+    if odd := sorted(targets.keys() - names) + sorted(names - module.state_dict().keys()):
         raise UnsupportedError(
             f"the factory's module and the stored weights differ in {len(odd)} tensors, first `{odd[0]}`",
             where=network["factory"],

@@ -8,6 +8,8 @@ draws the same distortions anew in every epoch. The module must not know what is
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -82,7 +84,7 @@ class DigitsCnn:
         from torch.nn.functional import cross_entropy
 
         steps = len(images) // BATCH
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
             torch.manual_seed(int(rng.integers(2**31)))
             module = make_network()
             optimizer = torch.optim.AdamW(module.parameters())
@@ -100,6 +102,19 @@ class DigitsCnn:
                     optimizer.step()
                     schedule.step()
         return module.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train on one thread: sums in another order would make the weights depend on the machine's cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def make_network() -> nn.Module:

@@ -10,9 +10,11 @@ know what is made of the model.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,6 +30,8 @@ from scenarios.workloads.torch_reference import prepared
 
 if TYPE_CHECKING:
     from torch import nn
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,23 +86,8 @@ class HfFolder:
             ConfigError: if the folder is incomplete or broken, or the model does not take the inputs.
             MissingExtraError: if transformers is not installed.
         """
-        import torch
-
         self.inputs_digest()
-        transformers = _transformers()
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)  # weights that the folder lacks, an unused pooler's say, are drawn
-                model = transformers.AutoModel.from_pretrained(
-                    str(self.path),
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                )
-        except Exception as error:  # loaders raise what their formats make them raise
-            what = f"cannot be loaded: {type(error).__name__}: {error}"
-            raise ConfigError(what, where=str(self.path), fix="try `transformers.AutoModel.from_pretrained`") from error
+        model = self._load(seed)
         arguments = {"config": json.loads(model.config.to_json_string(use_diff=False)), "inputs": list(self.inputs)}
         module = _by_name(model.eval().requires_grad_(False), tuple(self.inputs))
         network = Network(module=module, factory=f"{__name__}:make_network", arguments=arguments)
@@ -107,6 +96,29 @@ class HfFolder:
     def score(self, outputs: tuple[NDArray[Any], ...], labels: NDArray[Any]) -> NDArray[np.float64]:
         """Agreement with the model's own fp32 answers, by example."""
         return fidelity(outputs, labels)
+
+    def _load(self, seed: int) -> Any:
+        import torch
+
+        transformers = _transformers()
+        try:
+            with torch.random.fork_rng(devices=[]), _silent(transformers):
+                torch.manual_seed(seed)  # weights that the folder lacks, an unused pooler's say, are drawn
+                model, told = transformers.AutoModel.from_pretrained(
+                    str(self.path),
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
+        except Exception as error:  # loaders raise what their formats make them raise
+            what = f"cannot be loaded: {type(error).__name__}: {error}"
+            raise ConfigError(what, where=str(self.path), fix="try `transformers.AutoModel.from_pretrained`") from error
+        if told["missing_keys"]:
+            missing = ", ".join(sorted(told["missing_keys"]))
+            _log.warning("%s: the folder lacks weights, which were drawn from the seed: %s", self.path, missing)
+        return model
 
     @property
     def _config(self) -> Path:
@@ -140,6 +152,21 @@ def _by_name(model: nn.Module, names: tuple[str, ...]) -> nn.Module:
             return answer
 
     return FirstOutput()
+
+
+@contextlib.contextmanager
+def _silent(transformers: Any) -> Iterator[None]:
+    """Keep the loader's progress bar and its table of keys off the terminal."""
+    log = transformers.utils.logging
+    shows_progress, verbosity = log.is_progress_bar_enabled(), log.get_verbosity()
+    log.disable_progress_bar()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if shows_progress:
+            log.enable_progress_bar()
 
 
 def _transformers() -> Any:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -113,19 +113,17 @@ class TorchFactory:
 
 
 def _source_of(module_name: str) -> Path | None:
-    """The file of a module; its parent packages are located, not imported."""
-    search: Sequence[str] | None = sys.path
-    parts = module_name.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:depth]), search)
-        if spec is None:
-            return None
-        search = spec.submodule_search_locations
-        if depth == len(parts):
-            return Path(spec.origin) if spec.origin else None
-        if search is None:
-            return None
-    return None
+    """The file of a module: looked for on the path without running any code, else asked of the import system."""
+    relative = Path(*module_name.split("."))
+    for folder in map(Path, sys.path):
+        for file in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
+            if file.is_file():
+                return file
+    try:
+        spec = importlib.util.find_spec(module_name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def _importable_fix() -> str:
