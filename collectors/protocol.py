@@ -55,9 +55,10 @@ class Subject:
 
 @runtime_checkable
 class Collector(Protocol):
-    """One instrument. Made afresh by its class, without arguments, for each process it serves.
+    """One instrument. Made by its class, without arguments, once for each process it serves.
 
-    ``start`` and ``stop`` may raise: the window turns that into an ``Absence`` for each declared metric.
+    An agent's instrument serves one trial after another, so ``start`` begins anew. ``start`` and ``stop`` may raise: the
+    window turns that into an ``Absence`` for each declared metric.
     """
 
     name: ClassVar[str]

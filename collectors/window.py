@@ -64,7 +64,8 @@ class Watch:
             try:
                 brought[position] = collector.stop(span)
             except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
-                self._refused[position] = _failure(collector, "stop", error)
+                if window is not None:  # without one there was nothing to find, and failing at that is no news
+                    self._refused[position] = _failure(collector, "stop", error)
         self._started.clear()
         if window is None:
             brought = {}

@@ -73,9 +73,16 @@ class NodeAgent:
         return Node(name=self._name, environment=self._environment, cores=self._cores, gpus=gpus)
 
     def warm(self, engines: Iterable[str]) -> None:
-        """Start the fork servers of some engines, all at once; the first trial waits for its own only."""
-        for engine in engines:
-            self._zygote(engine)
+        """Start the fork servers of some engines, all at once, and every instrument once, whose first start is slow.
+
+        Returns when all are ready, so that none of this overlaps a timed trial.
+        """
+        zygotes = [self._zygote(engine) for engine in engines]
+        watch = Watch(self._collectors, Subject(cores=self._cores), time.monotonic_ns)
+        watch.start()
+        watch.stop(None)
+        for zygote in zygotes:
+            zygote.await_ready()
 
     def run(self, assignment: Assignment) -> RunRecord:
         """Run one trial; whatever happens to its process becomes the record's status and reason.

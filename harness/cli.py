@@ -128,7 +128,7 @@ def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: A
         return
     from results.report import markdown as renderer
     from results.report.model import build
-    from results.store import connect
+    from results import connect
 
     with connect(db) as reader:
         text = renderer.render(build(reader, campaign_id))
@@ -141,7 +141,7 @@ def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: A
 def _show_report(db: Path, campaign_id: str | None, *, as_json: bool) -> None:
     from results.report import json_document, terminal
     from results.report.model import build
-    from results.store import connect
+    from results import connect
 
     with connect(db) as reader:
         report = build(reader, campaign_id)
@@ -237,7 +237,7 @@ def doctor_command(db: Path, as_json: bool) -> None:
 def sql_command(query: str, form: str, output: Path | None, db: Path, as_json: bool) -> None:
     """Ask the store in SQL, read-only; - reads the query from standard input."""
     from results.report import rows
-    from results.store import connect
+    from results import connect
 
     text = sys.stdin.read() if query == "-" else query
     form = "json" if as_json else form

@@ -141,7 +141,7 @@ def _store(db: Path) -> Finding:
     if not db.exists():
         return Finding(subject="store", state="ok", detail=f"{db} does not exist yet: the first run makes it")
     from results.errors import JoulemarkError
-    from results.store import connect
+    from results import connect
 
     try:
         with connect(db) as reader:

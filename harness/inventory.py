@@ -57,7 +57,7 @@ def _settings(kind: type) -> str:
 def _campaigns(db: Path) -> list[dict[str, Any]]:
     if not db.exists():
         return []
-    from results.store import connect
+    from results import connect
 
     query = """
         SELECT campaign_id AS name, count(*) AS trials, count(*) FILTER (status = 'ok') AS ok,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,8 @@ from results.errors import UsageError
 from results.records import CampaignRecord, Status, digest
 
 if TYPE_CHECKING:
-    from results.store import Reader, Store
+    from results.reader import Reader
+    from results.store import Store
 
 DB_VARIABLE: Final = "JOULEMARK_DB"
 DEFAULT_DB: Final = "joulemark.duckdb"
@@ -69,7 +71,7 @@ class CampaignResult:
 
     def connect(self) -> Reader:
         """The store, opened for reading."""
-        from results.store import connect
+        from results import connect
 
         return connect(self.db)
 
@@ -107,10 +109,9 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
         FleetError: if no node answers or one is lost; what was recorded stands.
         StoreError: if a record could not be written; what was recorded before stands.
     """
-    source = Path(campaign) if isinstance(campaign, str) else campaign
-    loaded = load_campaign(source, overrides=overrides, trust=trust)
     if fleet not in {"ray", "local"}:
         raise UsageError(f"unknown fleet {fleet!r}", where="--fleet", fix="use ray or local")
+    source = Path(campaign) if isinstance(campaign, str) else campaign
     home = source.resolve().parent if isinstance(source, Path) else Path.cwd()
     options = Options(
         db=Path(db) if db is not None else default_db(),
@@ -119,7 +120,20 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
         fresh=fresh,
         path=tuple(dict.fromkeys((str(home), str(Path.cwd())))),
     )
-    return run_campaign(loaded, options, progress or Silent())
+    with _own_modules(options.path):
+        loaded = load_campaign(source, overrides=overrides, trust=trust)
+        return run_campaign(loaded, options, progress or Silent())
+
+
+@contextmanager
+def _own_modules(path: tuple[str, ...]) -> Iterator[None]:
+    """Find a user's own modules beside the campaign file and in the current folder, while this runs."""
+    before = list(sys.path)
+    sys.path.extend(folder for folder in path if folder not in before)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> CampaignResult:

@@ -215,4 +215,3 @@ def _judge(
         observations=len(examples),
     )
     return examples, Observation(metrics=(metric,))
-

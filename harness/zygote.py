@@ -85,7 +85,7 @@ class Zygote:
 
     def run(self, task: Task, *, timeout_s: float) -> Ended:
         """Run a task in a fresh process and sleep until it ends; past the limit its whole session is killed."""
-        self._await_ready()
+        self.await_ready()
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
         self._connection.send((task, str(folder)))
         child: int = self._receive(None)
@@ -108,7 +108,12 @@ class Zygote:
         self._process.wait()
         self._folder.cleanup()
 
-    def _await_ready(self) -> None:
+    def await_ready(self) -> None:
+        """Sleep until the server has imported its modules.
+
+        Raises:
+            FleetError: if it cannot import them.
+        """
         if not self._ready:
             self._receive(_START_TIMEOUT_S)
             self._ready = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -65,36 +66,44 @@ def views_digest() -> str:
     return hashlib.sha256("\n".join(sql_text(name) for name in VIEWS).encode()).hexdigest()
 
 
-def version_of(connection: Connection) -> int | None:
-    """The schema's number; 0 for a database without any table, None for one that is not a Joulemark store."""
-    ((mine, all_tables),) = connection.execute(
-        "SELECT count(*) FILTER (WHERE table_name = 'joulemark_schema'), count(*) FROM duckdb_tables()"
-    ).fetchall()
-    if not mine:
-        return None if all_tables else 0
-    ((version,),) = connection.execute("SELECT coalesce(max(version), 0) FROM joulemark_schema").fetchall()
-    return int(version)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """What a database bears: its newest step, 0 for a blank one, None for one that is no Joulemark store."""
+
+    version: int | None
+    views_digest: str | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing needs to be done to it."""
+        return self.version == NEWEST and self.views_digest == views_digest()
 
 
-def is_current(connection: Connection) -> bool:
-    """Whether a Joulemark store has this version's schema and views.
+def schema_of(connection: Connection) -> Schema:
+    """The schema of a Joulemark store; one quick query, since every write asks.
 
     Raises:
         duckdb.CatalogException: if it is no Joulemark store.
     """
     ((version, digest),) = connection.execute(
-        "SELECT max(version), arg_max(views_digest, version) FROM joulemark_schema"
+        "SELECT coalesce(max(version), 0), arg_max(views_digest, version) FROM joulemark_schema"
     ).fetchall()
-    return bool((version, digest) == (NEWEST, views_digest()))
+    return Schema(version=version, views_digest=digest)
 
 
-def migrate(connection: Connection, *, upto: int = NEWEST) -> None:
-    """Apply the steps that the store has not seen, then make the views again where their text differs.
+def schema_of_stranger(connection: Connection) -> Schema:
+    """Whether a database that is no Joulemark store is blank or another application's."""
+    ((others,),) = connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall()
+    return Schema(version=None if others else 0)
+
+
+def migrate(connection: Connection, *, since: int, upto: int = NEWEST) -> None:
+    """Apply the steps after ``since``, up to ``upto``, and with the newest make all views again.
 
     A process killed on the way leaves the store at a whole step. ``upto`` stops early, so that tests can make
     every older store; such a store gets no views.
     """
-    for number in range((version_of(connection) or 0) + 1, upto + 1):
+    for number in range(since + 1, upto + 1):
         step = MIGRATIONS[number - 1]
         connection.execute("BEGIN")
         step(connection)
@@ -105,7 +114,7 @@ def migrate(connection: Connection, *, upto: int = NEWEST) -> None:
         if number == NEWEST:
             _make_views(connection)
         connection.execute("COMMIT")
-    if upto == NEWEST and not is_current(connection):
+    if since == NEWEST:
         connection.execute("BEGIN")
         _make_views(connection)
         connection.execute("COMMIT")

@@ -109,12 +109,17 @@ class Store:
             StoreError: if this trial is in the store already.
         """
         with self._writing() as connection:
-            _insert(connection, "environment", tables.environment_row(record.environment), "OR IGNORE")
-            ((number,),) = connection.sql("SELECT coalesce(max(trial_no), 0) + 1 FROM trial").fetchall()
-            try:
-                _insert(connection, "trial", tables.trial_row(number, record))
-            except duckdb.ConstraintException as error:
-                raise StoreError(f"trial {record.key.trial_id} is recorded already", where=str(self.path)) from error
+            ((number, recorded, known),) = connection.execute(
+                "SELECT (SELECT coalesce(max(trial_no), 0) + 1 FROM trial), "
+                "(SELECT count(*) FROM trial WHERE trial_id = ?), "
+                "(SELECT count(*) FROM environment WHERE environment_id = ?)",
+                [record.key.trial_id, record.environment.environment_id],
+            ).fetchall()
+            if recorded:
+                raise StoreError(f"trial {record.key.trial_id} is recorded already", where=str(self.path))
+            if not known:
+                _insert(connection, "environment", tables.environment_row(record.environment))
+            _insert(connection, "trial", tables.trial_row(number, record))
             for name, table in tables.trial_tables(number, record).items():
                 _append(connection, name, table)
 
@@ -190,7 +195,7 @@ class Store:
         if not self.path.exists():
             return []
         with opened(self.path, read_only=True, retry_s=self.retry_s) as connection:
-            if _version(connection, self.path) == migrations.NEWEST:
+            if _schema(connection, self.path).version == migrations.NEWEST:
                 found = connection.execute(query, list(parameters))
                 names = [column[0] for column in found.description]
                 return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -205,11 +210,12 @@ class Store:
         elif not self._seen:
             # Opened for writing, even a file that is then refused could have its log folded in.
             with opened(self.path, read_only=True, retry_s=self.retry_s) as connection:
-                _version(connection, self.path)
+                _schema(connection, self.path)
         self._seen = True
         with opened(self.path, read_only=False, retry_s=self.retry_s) as connection:
-            if _version(connection, self.path) < migrations.NEWEST or not migrations.is_current(connection):
-                migrations.migrate(connection)
+            schema = _schema(connection, self.path)
+            if not schema.is_current:
+                migrations.migrate(connection, since=schema.version or 0)
             connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
@@ -252,7 +258,7 @@ def refuse_but_newest(connection: duckdb.DuckDBPyConnection, path: Path) -> None
         NotAStoreError: and NewerStoreError, as :class:`Store` tells.
         StoreError: if it is older, and so must be opened for writing once.
     """
-    version = _version(connection, path)
+    version = _schema(connection, path).version or 0
     if version < migrations.NEWEST:
         raise refusals.older(version, migrations.NEWEST, path)
 
@@ -293,7 +299,7 @@ def _create(path: Path) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with opened(fresh, read_only=False, retry_s=0) as connection:
-            migrations.migrate(connection)
+            migrations.migrate(connection, since=0)
         try:
             os.link(fresh, path)
         except FileExistsError:
@@ -319,7 +325,10 @@ def _insert(connection: duckdb.DuckDBPyConnection, name: str, row: tables.Row, c
     connection.execute(f"INSERT {conflict} INTO {name} ({names}) VALUES ({marks})", list(row.values()))  # noqa: S608 - ours
 
 
-def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    version = migrations.version_of(connection)
-    refusals.refuse_version(version, migrations.NEWEST, path)
-    return version or 0
+def _schema(connection: duckdb.DuckDBPyConnection, path: Path) -> migrations.Schema:
+    try:
+        schema = migrations.schema_of(connection)
+    except duckdb.CatalogException:
+        schema = migrations.schema_of_stranger(connection)
+    refusals.refuse_version(schema.version, migrations.NEWEST, path)
+    return schema

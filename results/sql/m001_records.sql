@@ -1,5 +1,6 @@
 -- Raw facts only: no grams, no ratios of arms. Times are UTC; quantities are SI base units; missing is NULL.
--- Rows of a trial carry its small number, trial_no; the views give its public name, trial_id.
+-- Rows of a trial carry its small number, trial_no; the views give its public name, trial_id. What a trial writes
+-- has no index: the one writer looks before it inserts, and an index would be read and written again each time.
 
 CREATE TABLE joulemark_schema (
     version INTEGER NOT NULL,
@@ -67,7 +68,7 @@ CREATE TABLE campaign_artifact (
 );
 
 CREATE TABLE environment (
-    environment_id VARCHAR PRIMARY KEY,
+    environment_id VARCHAR NOT NULL,
     hostname VARCHAR NOT NULL,
     os VARCHAR NOT NULL,
     kernel VARCHAR NOT NULL,
@@ -88,7 +89,7 @@ CREATE TABLE environment (
 
 CREATE TABLE trial (
     trial_no INTEGER NOT NULL,
-    trial_id VARCHAR PRIMARY KEY,
+    trial_id VARCHAR NOT NULL,
     campaign_id VARCHAR NOT NULL,
     workload VARCHAR NOT NULL,
     variant VARCHAR NOT NULL,

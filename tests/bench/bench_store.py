@@ -27,10 +27,7 @@ TRIALS: Final = 10_000
 SAMPLES: Final = 10_000_000
 ASKED: Final = 9
 
-_TABLE: Final = (
-    "CREATE TABLE raw (trial_no INTEGER, seq INTEGER, phase VARCHAR, scheduled_ns BIGINT, started_ns BIGINT, "
-    "latency_ns BIGINT, batch INTEGER)"
-)
+_TABLE: Final = "CREATE TABLE raw (scheduled_ns BIGINT, started_ns BIGINT, latency_ns BIGINT)"
 _METRICS: Final = (
     "latency_p50_s latency_p90_s latency_p99_s latency_mean_s throughput_per_s peak_rss_bytes energy_cpu_j "
     "energy_ram_j energy_j_per_inference power_mean_w quality"
@@ -44,7 +41,7 @@ def bench() -> list[Figure]:
 
 
 def rate(folder: Path, queries: int) -> Figure:
-    """Samples a second through ``Store.write`` over the same arrays into a DuckDB table with a row a sample.
+    """Samples a second through ``Store.write`` over the same arrays into a fresh DuckDB table.
 
     Both open the file, insert from Arrow, commit and close: the same promise. ``Store.write`` also records the
     trial, its environment, figures, readings, absences and judged examples.
@@ -123,9 +120,9 @@ def fill(path: Path) -> None:
         )
         connection.execute(
             "INSERT INTO metric BY NAME SELECT metric.* REPLACE ("
-            "n + 2 AS trial_no, i AS position, name AS name, 1 + random() AS value) "
+            "n + 2 AS trial_no, i AS position, named.name AS name, 1 + random() AS value) "
             "FROM (FROM metric LIMIT 1) AS metric, range(?) AS r(n), "
-            "(SELECT unnest(?) AS name, generate_subscripts(?, 1) AS i)",
+            "(SELECT unnest(?) AS name, generate_subscripts(?, 1) AS i) AS named",
             [TRIALS - 1, _METRICS, _METRICS],
         )
         connection.execute(
@@ -136,7 +133,6 @@ def fill(path: Path) -> None:
 
 def _raw(path: Path, steady: Samples) -> tuple[float, float]:
     """Seconds from open to closed, and of the insert alone into a file that stays open."""
-    queries = len(steady)
     told = []
     for stays_open in (False, True):
         target = path.with_stem(f"{path.stem}-{stays_open}")
@@ -149,13 +145,9 @@ def _raw(path: Path, steady: Samples) -> tuple[float, float]:
             connection = duckdb.connect(str(target))
         rows = pa.table(
             {
-                "trial_no": np.full(queries, 1, np.int32),
-                "seq": np.arange(queries, dtype=np.int32),
-                "phase": pa.array(["steady"] * queries),
                 "scheduled_ns": steady.scheduled_ns,
                 "started_ns": steady.started_ns,
                 "latency_ns": steady.latency_ns,
-                "batch": np.full(queries, steady.batch, np.int32),
             }
         )
         connection.register("incoming", rows)

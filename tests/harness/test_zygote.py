@@ -79,7 +79,7 @@ def test_server_and_child_die_with_their_owner(tmp_path: Path) -> None:
 import sys
 from harness.zygote import Task, Zygote
 zygote = Zygote(())
-zygote._await_ready()
+zygote.await_ready()
 open({str(marker)!r}, "w").write(str(zygote._process.pid))
 zygote.run(Task(function="time:sleep", argument=600), timeout_s=600)
 """
