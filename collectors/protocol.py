@@ -57,8 +57,8 @@ class Subject:
 class Collector(Protocol):
     """One instrument. Made by its class, without arguments, once for each process it serves.
 
-    An agent's instrument serves one trial after another, so ``start`` begins anew. ``start`` and ``stop`` may raise: the
-    window turns that into an ``Absence`` for each declared metric.
+    An agent's instrument serves one trial after another, so ``start`` begins anew. ``start`` and ``stop`` may raise:
+    the window turns that into an ``Absence`` for each declared metric.
     """
 
     name: ClassVar[str]

@@ -11,12 +11,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 from rich.console import Console
 
 from results.errors import JoulemarkError, UsageError
+
+Form = Literal["table", "csv", "json", "parquet"]
 
 DEBUG_VARIABLE: Final = "JOULEMARK_DEBUG"
 _INTERRUPTED: Final = 130
@@ -126,9 +128,9 @@ def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: A
     if markdown is None:
         _show_report(db, campaign_id, as_json=as_json)
         return
+    from results import connect
     from results.report import markdown as renderer
     from results.report.model import build
-    from results import connect
 
     with connect(db) as reader:
         text = renderer.render(build(reader, campaign_id))
@@ -139,9 +141,9 @@ def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: A
 
 
 def _show_report(db: Path, campaign_id: str | None, *, as_json: bool) -> None:
+    from results import connect
     from results.report import json_document, terminal
     from results.report.model import build
-    from results import connect
 
     with connect(db) as reader:
         report = build(reader, campaign_id)
@@ -234,10 +236,10 @@ def doctor_command(db: Path, as_json: bool) -> None:
 @_db_option
 @_json_option
 @_guarded
-def sql_command(query: str, form: str, output: Path | None, db: Path, as_json: bool) -> None:
+def sql_command(query: str, form: Form, output: Path | None, db: Path, as_json: bool) -> None:
     """Ask the store in SQL, read-only; - reads the query from standard input."""
-    from results.report import rows
     from results import connect
+    from results.report import rows
 
     text = sys.stdin.read() if query == "-" else query
     form = "json" if as_json else form

@@ -140,12 +140,12 @@ def _host(environment: Environment) -> list[Finding]:
 def _store(db: Path) -> Finding:
     if not db.exists():
         return Finding(subject="store", state="ok", detail=f"{db} does not exist yet: the first run makes it")
-    from results.errors import JoulemarkError
     from results import connect
+    from results.errors import JoulemarkError
 
     try:
         with connect(db) as reader:
-            rows = reader.sql("SELECT count(*) FROM v_trials").fetchone()
+            ((count,),) = reader.sql("SELECT count(*) FROM v_trials").fetchall()
     except JoulemarkError as error:
         return Finding(subject="store", state="warn", detail=error.what, fix=error.fix)
-    return Finding(subject="store", state="ok", detail=f"{db}: {rows[0] if rows else 0} trials")
+    return Finding(subject="store", state="ok", detail=f"{db}: {count} trials")

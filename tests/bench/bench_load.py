@@ -53,7 +53,8 @@ def loadgen() -> tuple[float, float]:
     lg.DestroySUT(target)
     recorded = re.search(r"50\.00 percentile latency \(ns\)\s*:\s*(\d+)", summary)
     per_second = re.search(r"QPS w/ loadgen overhead\s*:\s*([\d.]+)", summary)
-    assert recorded and per_second, summary
+    assert recorded, summary
+    assert per_second, summary
     return float(recorded[1]), 1e9 / float(per_second[1])
 
 

@@ -1,6 +1,5 @@
 import itertools
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -66,7 +65,8 @@ def test_at_least_one_query_is_sent() -> None:
 
 def server(model: ScriptedModel, rate_per_s: float) -> Server:
     class Scripted(Server):
-        sleep: ClassVar = staticmethod(model.sleep)
+        def wait(self, duration_s: float) -> None:
+            model.sleep(duration_s)
 
     return Scripted(rate_per_s=rate_per_s)
 
