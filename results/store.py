@@ -46,6 +46,8 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     # A name in a query means a table, never a Python variable of whoever asked.
     "python_enable_replacements": "false",
 }
+# A trial is small: more threads than one only wait for each other, a third longer in all.
+_WRITE_CONFIG: Final = _CONFIG | {"threads": 1}
 _READ_CONFIG: Final = _CONFIG | {"enable_external_access": "false", "lock_configuration": "true"}
 
 # A process's file locks all go when it closes any handle on the file, so one thread at a time has it open.
@@ -283,7 +285,7 @@ def _connect(path: Path, *, read_only: bool, deadline: float) -> duckdb.DuckDBPy
     delay_s = FIRST_DELAY_S
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=_READ_CONFIG if read_only else _CONFIG)
+            return duckdb.connect(str(path), read_only=read_only, config=_READ_CONFIG if read_only else _WRITE_CONFIG)
         except duckdb.Error as error:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not refusals.is_locked(str(error)):
