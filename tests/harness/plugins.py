@@ -1,7 +1,5 @@
 """Small plug-ins as a third party would write them, and the catalog they make: real classes that build nothing."""
 
-# ruff: noqa: D102 - the protocols tell what the methods do
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
