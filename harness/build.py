@@ -74,9 +74,13 @@ def artifact_id(recipe: Recipe) -> str:
 
 
 def _sources(kinds: Iterable[type]) -> list[str]:
-    """Digests of the source files that define some plug-ins."""
-    files = sorted({inspect.getfile(kind) for kind in kinds})
-    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    """Digests of the source code that plug-ins are made of: of our own, the whole room, since rooms share pieces."""
+    files: set[Path] = {Path(__file__)}
+    for kind in kinds:
+        file = Path(inspect.getfile(kind))
+        ours = kind.__module__.startswith(("harness.", "scenarios."))
+        files |= set(file.parent.glob("*.py")) if ours else {file}
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
 
 
 def cached(key: str, cache: Path) -> Artifact | None:
@@ -132,10 +136,10 @@ def _save(prepared: Prepared, folder: Path) -> None:
     if prepared.onnx is not None:
         shutil.copyfile(prepared.onnx, folder / "model.onnx")
     elif prepared.network is not None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save_model
 
         network = prepared.network
-        save_file({k: v.contiguous() for k, v in network.module.state_dict().items()}, folder / "fp32.safetensors")
+        save_model(network.module, str(folder / "fp32.safetensors"))
         (folder / "fp32.json").write_text(canonical_json([network.factory, dict(network.arguments)]))
 
 
@@ -155,14 +159,14 @@ def _calibration(path: Path) -> dict[str, NDArray[Any]]:
 def _source_model(folder: Path) -> Model:
     if (graph := folder / "model.onnx").is_file():
         return OnnxModel(path=graph)
-    from safetensors.torch import load_file
+    from safetensors.torch import load_model
 
     from scenarios.workloads.protocol import Network
 
     factory, arguments = json.loads((folder / "fp32.json").read_text())
     module_name, _, function = factory.partition(":")
     module = getattr(importlib.import_module(module_name), function)(**arguments)
-    module.load_state_dict(load_file(folder / "fp32.safetensors"))
+    load_model(module, folder / "fp32.safetensors")
     return TorchModel(network=Network(module=module.eval(), factory=factory, arguments=arguments))
 
 

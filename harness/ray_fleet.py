@@ -12,7 +12,7 @@ import os
 import socket
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -90,23 +90,38 @@ class RayFleet:
     Args:
         address: ``local`` starts a private Ray here; ``auto`` finds a running one; else ``HOST:PORT``.
         path: folders, present on every node, in which the user's own modules are found.
+        note: told what is worth knowing and is no result.
 
     Raises:
         FleetError: if no cluster answers at the address.
     """
 
-    def __init__(self, *, address: str, path: tuple[str, ...] = ()) -> None:
-        self._path = path
+    def __init__(self, *, address: str, note: Callable[[str], None], path: tuple[str, ...] = ()) -> None:
+        self._path, self._note = path, note
         self._agents: dict[str, Any] = {}
         self._nodes: tuple[Node, ...] = ()
         self._packed: dict[str, Any] = {}
+        self._sent: set[tuple[str, str]] = set()
         _connect(address)
 
     def nodes(self) -> tuple[Node, ...]:
-        """One exclusive agent is started on each live node; the driver's node comes first."""
+        """One exclusive agent is started on each live node; the driver's node comes first.
+
+        A node that gives no agent is left out, and it is said why; without the driver's own there is no run.
+        """
         if not self._agents:
-            self._agents = {name: self._start(name, facts) for name, facts in _live_nodes().items()}
-            self._nodes = tuple(_await(agent.node.remote(), name) for name, agent in self._agents.items())
+            starting = {name: self._start(name, facts) for name, facts in _live_nodes().items()}
+            nodes = []
+            for name, agent in starting.items():
+                try:
+                    nodes.append(_await(agent.node.remote(), name))
+                    self._agents[name] = agent
+                except FleetError as error:
+                    ray.kill(agent)
+                    if not nodes:
+                        raise
+                    self._note(f"left out: {error}")
+            self._nodes = tuple(nodes)
         return self._nodes
 
     def build(self, recipes: Mapping[str, Recipe]) -> Iterator[Built]:
@@ -134,8 +149,13 @@ class RayFleet:
         lost: list[str] = []
 
         def start_next(name: str) -> None:
-            if (assignment := next(waiting[name], None)) is not None:
+            if (assignment := next(waiting[name], None)) is None:
+                return
+            try:
                 self._send_artifact(assignment)
+            except RayError:  # lost between two trials: none of its own is in flight
+                lost.append(name)
+            else:
                 in_flight[self._agents[name].run.remote(assignment)] = assignment
 
         for name in queues:
@@ -153,7 +173,7 @@ class RayFleet:
                 start_next(assignment.node)
         if lost:
             fix = "run the same command again when it is back: what is missing is resumed"
-            raise FleetError(f"lost while it ran a trial: {', '.join(lost)}", where="ray", fix=fix)
+            raise FleetError(f"lost in mid-run: node {', '.join(lost)}", where="ray", fix=fix)
 
     def __enter__(self) -> Self:
         return self
@@ -187,11 +207,13 @@ class RayFleet:
 
     def _send_artifact(self, assignment: Assignment) -> None:
         agent, artifact_id = self._agents[assignment.node], assignment.artifact.artifact_id
-        if not ray.get(agent.lacks.remote(artifact_id)):
+        if (assignment.node, artifact_id) in self._sent:
             return
-        if artifact_id not in self._packed:
-            self._packed[artifact_id] = ray.put(_pack((artifact_id, assignment.data), cache_directory()))
-        ray.get(agent.receive.remote(self._packed[artifact_id]))
+        if ray.get(agent.lacks.remote(artifact_id)):
+            if artifact_id not in self._packed:
+                self._packed[artifact_id] = ray.put(_pack((artifact_id, assignment.data), cache_directory()))
+            ray.get(agent.receive.remote(self._packed[artifact_id]))
+        self._sent.add((assignment.node, artifact_id))
 
     def _lost(self, assignment: Assignment, error: RayError) -> RunRecord:
         node = next(n for n in self._nodes if n.name == assignment.node)

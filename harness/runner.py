@@ -151,19 +151,19 @@ def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> Ca
             return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=0)
         if (other := holder(host_lock_path())) is not None:
             progress.note(f"this host is in use by {other}: each trial waits for its turn")
-        with _fleet(options) as fleet:
+        with _fleet(options, progress) as fleet:
             driver = Driver(campaign=record, store=store, fleet=fleet, progress=progress, planned=planned)
             statuses = driver.drive(trials, already=total - len(trials))
     ran = sum(statuses.values())
     return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=ran, statuses=statuses)
 
 
-def _fleet(options: Options) -> AbstractContextManager[Fleet]:
+def _fleet(options: Options, progress: Progress) -> AbstractContextManager[Fleet]:
     if options.fleet == "local":
         return LocalFleet(cache=cache_directory(), path=options.path)
     from harness.ray_fleet import RayFleet
 
-    return RayFleet(address=options.address, path=options.path)
+    return RayFleet(address=options.address, note=progress.note, path=options.path)
 
 
 def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecord:
