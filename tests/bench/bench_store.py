@@ -29,17 +29,8 @@ ASKED: Final = 9
 
 _TABLE: Final = "CREATE TABLE raw (scheduled_ns BIGINT, started_ns BIGINT, latency_ns BIGINT)"
 _METRICS: Final = [
-    "latency_p50_s",
-    "latency_p90_s",
-    "latency_p99_s",
-    "latency_mean_s",
-    "throughput_per_s",
-    "peak_rss_bytes",
-    "energy_cpu_j",
-    "energy_ram_j",
-    "energy_j_per_inference",
-    "power_mean_w",
-    "quality",
+    *("latency_p50_s", "latency_p90_s", "latency_p99_s", "latency_mean_s", "throughput_per_s", "peak_rss_bytes"),
+    *("energy_cpu_j", "energy_ram_j", "energy_j_per_inference", "power_mean_w", "quality"),
 ]
 
 
