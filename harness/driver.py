@@ -19,7 +19,7 @@ from harness.fleet import Built, Fleet
 from harness.plan import PlannedArm
 from harness.spec import Assignment, Recipe, Trial
 from results.compare import refresh
-from results.errors import ConfigError, EnvironmentDiffersError, UnsupportedError
+from results.errors import ConfigError, EnvironmentDiffersError, UnsupportedError, UsageError
 from results.records import Arm, ArmRecord, CampaignRecord, RunRecord, Status
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Driver:
         """Build, run and record what is left, ``already`` trials being done; give how the trials ended.
 
         Raises:
+            UsageError: if a workload's own model cannot be used.
             EnvironmentDiffersError: if the run was begun on a machine that is no longer what it was.
             FleetError: if a node was lost; all others have finished their queues.
             StoreError: if a record could not be written.
@@ -119,6 +120,8 @@ class Driver:
         self.progress.building(len(recipes))
         done: dict[str, Built] = {}
         for built in self.fleet.build(recipes):
+            if isinstance(built.error, UsageError):
+                raise built.error  # the user's own model or settings: nothing is recorded of a run that cannot be
             done[built.key] = built
             self.progress.built(built)
         return done
