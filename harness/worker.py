@@ -34,6 +34,9 @@ WARMUP_SLICE_NS: Final = 25_000_000
 MOST_FEEDS: Final = 64
 """Distinct inputs prepared before the window; queries cycle through them."""
 NO_STEADY_STATE: Final = "no_steady_state"
+LEVEL_SHIFT: Final = "level_shift"
+LEVEL_SHIFT_SHARE: Final = 0.1
+"""A change of level within the window, by this share or more, is flagged: something else ran, or warm-up was not over."""
 NOTHING: Final = Observation()
 
 
@@ -94,8 +97,10 @@ def _measure(job: Job) -> Outcome:
     warmup, settled = _warm_up(trial, session, feeds)
     steady, window, observed = _window(trial, session, feeds, watch)
     timed = summarise(steady, window)
-    if not settled or change_point(levels(steady)) is not None:
+    if not settled:
         timed = _flag(timed, NO_STEADY_STATE)
+    if change_point(levels(steady), LEVEL_SHIFT_SHARE) is not None:
+        timed = _flag(timed, LEVEL_SHIFT)
     examples, judged = _judge(trial, session, data.inputs, data.labels)
     return Outcome(
         status=Status.OK,

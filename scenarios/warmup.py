@@ -32,7 +32,7 @@ class WarmUp:
     settled: bool
 
 
-def change_point(levels: NDArray[np.float64]) -> int | None:
+def change_point(levels: NDArray[np.float64], min_shift: float = MIN_SHIFT) -> int | None:
     """The index at which the level of a series shifts, or None where it does not.
 
     The split with the least squared error about two means of the logarithms is tested against the noise on both sides,
@@ -40,6 +40,7 @@ def change_point(levels: NDArray[np.float64]) -> int | None:
 
     Args:
         levels: positive levels, shape ``[n]``; fewer than 4 hold no change point.
+        min_shift: a smaller shift, as a share of the level, is no change.
     """
     count = levels.size
     if count < 4:
@@ -54,7 +55,7 @@ def change_point(levels: NDArray[np.float64]) -> int | None:
     steps = np.diff(logs)
     noise = float(np.median(np.abs(steps - np.median(steps)))) / 0.9539  # median |difference of two normals|, in sigma
     standard_error = noise * np.sqrt(1 / split + 1 / (count - split))
-    return split if shift > max(MIN_SHIFT, NOISE_MULTIPLE * standard_error) else None
+    return split if shift > max(min_shift, NOISE_MULTIPLE * standard_error) else None
 
 
 def levels(samples: Samples, bins: int = 16) -> NDArray[np.float64]:

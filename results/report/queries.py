@@ -19,11 +19,22 @@ LEFT JOIN v_comparisons c USING (campaign_id, workload, variant, engine, scenari
 WHERE s.campaign_id = $campaign
 ORDER BY a.position
 """
-ABSENCES: Final = """
-SELECT v_absences.metric, v_absences.reason, count(DISTINCT trial_id) AS trials,
-    list(DISTINCT variant ORDER BY variant) AS variants
-FROM v_absences JOIN v_trials USING (trial_id)
-WHERE campaign_id = $campaign GROUP BY ALL ORDER BY trials DESC, metric, reason
+ABSENCES: Final = r"""
+WITH told AS (
+    SELECT v_absences.metric, variant, trial_id, regexp_replace(v_absences.reason, ', had \d+$', '') AS cause,
+        try_cast(regexp_extract(v_absences.reason, ', had (\d+)$', 1) AS BIGINT) AS had
+    FROM v_absences JOIN v_trials USING (trial_id) WHERE campaign_id = $campaign
+), causes AS (
+    SELECT metric, count(DISTINCT trial_id) AS trials, list(DISTINCT variant ORDER BY variant) AS variants,
+        cause || CASE
+            WHEN max(had) IS NULL THEN ''
+            WHEN min(had) = max(had) THEN ', had ' || min(had)
+            ELSE ', had ' || min(had) || ' to ' || max(had)
+        END AS reason
+    FROM told GROUP BY metric, cause
+)
+SELECT string_agg(metric, ', ' ORDER BY metric) AS metric, reason, trials, variants
+FROM causes GROUP BY reason, trials, variants ORDER BY trials DESC, metric, reason
 """
 ENDINGS: Final = """
 SELECT workload, variant, engine, scenario, device, status, coalesce(reason, '') AS reason, count(*) AS trials

@@ -97,9 +97,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A figure that several trials wanted and did not get, for one reason."""
+    """Figures that several trials wanted and did not get, for one reason."""
 
     metric: str
+    """One figure's name, or several joined by commas."""
     reason: str
     trials: int
     variants: tuple[str, ...]
@@ -176,6 +177,7 @@ class Report:
 
 FLAG_MEANINGS: Final = {
     "no_steady_state": "latency was still drifting when warm-up had to end",
+    "level_shift": "latency changed its level within the window: something else ran on the machine",
     "short_window": "the window is short beside how often the power counter moves",
     "counter_disagrees": "energy counter and integrated power differ by more than 10%",
     "aliased": "the load may beat with the power sensor",
