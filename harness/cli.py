@@ -99,7 +99,10 @@ def main() -> None:
 @click.option("--trust", is_flag=True, help="Allow workloads that run your own code.")
 @_guarded
 def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None:
-    """Run a campaign file, or what is left of it, and show the table."""
+    """Run a campaign file, or what is left of it, and show the table.
+
+    CAMPAIGN is a file, or the name of a shipped one such as quickstart.
+    """
     from harness.live import LiveProgress
     from harness.runner import run
 

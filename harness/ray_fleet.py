@@ -102,7 +102,9 @@ class RayFleet:
         self._nodes: tuple[Node, ...] = ()
         self._packed: dict[str, Any] = {}
         self._sent: set[tuple[str, str]] = set()
-        _connect(address)
+        self._joined = ray.is_initialized()  # a notebook's own Ray is used as it is, and left running
+        if not self._joined:
+            _connect(address)
 
     def nodes(self) -> tuple[Node, ...]:
         """One exclusive agent is started on each live node; the driver's node comes first.
@@ -183,7 +185,8 @@ class RayFleet:
     ) -> None:
         for agent in self._agents.values():
             ray.kill(agent)
-        ray.shutdown()
+        if not self._joined:
+            ray.shutdown()
 
     def _start(self, name: str, facts: Mapping[str, Any]) -> Any:
         resources = facts["Resources"]

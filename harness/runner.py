@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import scenarios
 from harness.build import cache_directory
 from harness.config import content_hash, load_campaign, to_json
 from harness.driver import Driver, Progress, Silent
@@ -95,7 +96,7 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
     """Run a campaign, or what is left of it.
 
     Args:
-        campaign: a file, a mapping of the same keys, or a validated campaign.
+        campaign: a file or a shipped campaign's name, a mapping of the same keys, or a validated campaign.
         db: the store; see :func:`default_db`.
         fleet: ``ray`` or ``local``.
         address: Ray's address: ``local``, ``auto`` or ``HOST:PORT``.
@@ -111,7 +112,7 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
     """
     if fleet not in {"ray", "local"}:
         raise UsageError(f"unknown fleet {fleet!r}", where="--fleet", fix="use ray or local")
-    source = Path(campaign) if isinstance(campaign, str) else campaign
+    source = find_campaign(campaign) if isinstance(campaign, str | Path) else campaign
     home = source.resolve().parent if isinstance(source, Path) else Path.cwd()
     options = Options(
         db=Path(db) if db is not None else default_db(),
@@ -123,6 +124,13 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
     with _own_modules(options.path):
         loaded = load_campaign(source, overrides=overrides, trust=trust)
         return run_campaign(loaded, options, progress or Silent())
+
+
+def find_campaign(given: str | Path) -> Path:
+    """The file given, or the shipped campaign of that name where there is no such file."""
+    path = Path(given)
+    shipped = Path(scenarios.__file__).parent / "campaigns" / f"{path}.yaml"
+    return shipped if not path.exists() and path.name == str(path) and shipped.is_file() else path
 
 
 @contextmanager

@@ -36,7 +36,7 @@ MOST_FEEDS: Final = 64
 NO_STEADY_STATE: Final = "no_steady_state"
 LEVEL_SHIFT: Final = "level_shift"
 LEVEL_SHIFT_SHARE: Final = 0.1
-"""A change of level within the window, by this share or more, is flagged: something else ran, or warm-up was not over."""
+"""A change of level within the window by this share or more is flagged: something else ran, most likely."""
 NOTHING: Final = Observation()
 
 

@@ -66,3 +66,14 @@ def greedy() -> nn.Module:
 
 def leaves() -> nn.Module:
     return Net(lambda: os._exit(7))
+
+
+def pinned() -> nn.Module:
+    """Raises unless the process may use exactly as many cores as torch has threads."""
+
+    def happens() -> None:
+        cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+        if cores != threads:
+            raise AssertionError(f"{threads} threads on {cores} cores")
+
+    return Net(happens)

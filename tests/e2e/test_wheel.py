@@ -1,0 +1,50 @@
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = {"harness", "scenarios", "collectors", "results"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def test_only_the_four_packages_ship(wheel: Path) -> None:
+    """The wheel holds the four packages with their SQL and campaigns, and nothing beside its own metadata."""
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == SHIPPED
+    assert "scenarios/campaigns/quickstart.yaml" in names
+    assert any(name.startswith("results/sql/") for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(840)
+def test_the_wheel_runs_the_quickstart_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Installed into a new environment, the command runs every arm of the shipped campaign, far from this tree."""
+    home = tmp_path / "env"
+    venv.create(home, with_pip=True)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--no-compile"]
+    subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True, env=env, capture_output=True)
+    command = [str(home / "bin" / "joulemark"), "run", "quickstart", "--set", "repeats=1"]
+    short = ["--set", "budget.min_duration_s=0.05", "--set", "budget.min_queries=16"]
+    done = subprocess.run([*command, *short], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "joulemark.duckdb").is_file()
+    counted = [str(home / "bin" / "joulemark"), "sql", "SELECT status, count(*) n FROM v_trials GROUP BY 1", "--json"]
+    told = subprocess.run(counted, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert '"ok"' in told.stdout
+    assert '"n": 16' in told.stdout
