@@ -6,6 +6,7 @@ without importing Ray. A fleet must not know the store, nor what a campaign comp
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class LocalFleet:
 
     def __init__(self, *, cache: Path, path: tuple[str, ...] = ()) -> None:
         self._cache, self._path = cache, path
-        self._agent = NodeAgent(name="local", cache=cache, path=path)
+        self._agent = NodeAgent(name=platform.node(), cache=cache, path=path)
 
     def nodes(self) -> tuple[Node, ...]:
         """This host."""

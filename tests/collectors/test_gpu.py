@@ -428,8 +428,11 @@ def probe_elsewhere(folder: Path, **environ: str) -> str:
     return done.stdout
 
 
-def test_the_binding_finds_the_library_by_its_name(nvml_library: Path, tmp_path: Path) -> None:
+def test_the_binding_finds_the_library_by_its_name(
+    nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a fresh process the loader finds libnvidia-ml.so.1 as it finds NVIDIA's."""
+    monkeypatch.setenv("JOULEMARK_NVML_STUB", "")  # a script sets it for this process: taken back afterwards
     NvmlScript(script := tmp_path / "nvml.txt")
     assert "available=True" in probe_elsewhere(nvml_library.parent, JOULEMARK_NVML_STUB=str(script))
 

@@ -75,7 +75,14 @@ static unsigned device_count(void) {
 #define REFUSE_IF_SCRIPTED() \
     do { int code = scripted_error(__func__); if (code != SUCCESS) return code; } while (0)
 
-Return nvmlInitWithFlags(unsigned flags) { (void)flags; REFUSE_IF_SCRIPTED(); return SUCCESS; }
+/* Once loaded a library stays; without a script it is a machine without a driver. */
+Return nvmlInitWithFlags(unsigned flags) {
+    const int driver_not_loaded = 9;
+    (void)flags;
+    if (!getenv("JOULEMARK_NVML_STUB")) return driver_not_loaded;
+    REFUSE_IF_SCRIPTED();
+    return SUCCESS;
+}
 
 Return nvmlShutdown(void) { REFUSE_IF_SCRIPTED(); return SUCCESS; }
 
