@@ -29,7 +29,16 @@ from results.energy import per_inference
 from results.errors import JoulemarkError
 from results.records import Artifact, Environment, Observation, RunRecord, Status
 
-LIBRARIES: Final = ("joulemark", "torch", "onnxruntime", "numpy", "codecarbon", "nvidia-ml-py", "transformers")
+LIBRARIES: Final = (
+    "joulemark",
+    "torch",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "codecarbon",
+    "nvidia-ml-py",
+    "transformers",
+)
 """What the fingerprint names the versions of: whatever can change a figure."""
 _RUN_JOB: Final = "harness.worker:run_job"
 _OOM_COUNTER: Final = Path("/proc/vmstat")
@@ -173,7 +182,12 @@ class NodeAgent:
         )
         killed_before = _oom_kills()
         watch.start()
-        ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=trial.budget.timeout_s)
+        try:
+            ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=trial.budget.timeout_s)
+        except BaseException:
+            watch.stop(None)
+            self._zygotes.pop(trial.key.arm.engine).close()  # the next trial of this engine gets a new one
+            raise
         outcome = outcome_of(ended, timeout_s=trial.budget.timeout_s, oom_kills=_oom_kills() - killed_before)
         if outcome.window is None or outcome.steady is None:
             return outcome, watch.stop(None)

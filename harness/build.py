@@ -8,7 +8,7 @@ quantize; the trial's process only reads the files they leave. It must not know 
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.metadata
 import inspect
 import json
 import os
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.catalog import load_catalog
+from harness.engines.torch_eager import load_network, save_network
 from harness.locks import locked
 from harness.spec import Recipe
 from harness.variants.protocol import BuildContext, Model, OnnxModel, Stage, Step, TorchModel
@@ -60,7 +61,8 @@ def chain_json(steps: Iterable[Step]) -> str:
 def workload_id(workload: Workload, seed: int) -> str:
     """The cache key of a prepared workload."""
     fields = asdict(workload)  # type: ignore[call-overload]  # every workload is a dataclass
-    made_of = [type(workload).kind, fields, workload.inputs_digest(), seed, _sources([type(workload)])]
+    libraries = [f"{name}=={_version(name)}" for name in ("torch", "transformers", "scikit-learn", "numpy", "onnx")]
+    made_of = [type(workload).kind, fields, workload.inputs_digest(), seed, libraries, _sources([type(workload)])]
     return f"{digest(made_of)[:20]}-workload"
 
 
@@ -83,10 +85,18 @@ def _sources(kinds: Iterable[type]) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
 
 
-def cached(key: str, cache: Path) -> Artifact | None:
-    """The artifact of this key if it is in the cache."""
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cached(key: str, recipe: Recipe, cache: Path) -> Artifact | None:
+    """The artifact of this key if both it and its workload's data are in the cache."""
     manifest = cache / key / MANIFEST_FILE
-    return Artifact(**json.loads(manifest.read_text())) if manifest.is_file() else None
+    data = cache / workload_id(recipe.workload, recipe.seed) / DATA_FILE
+    return Artifact(**json.loads(manifest.read_text())) if manifest.is_file() and data.is_file() else None
 
 
 def build(recipe: Recipe, cache: Path) -> Artifact:
@@ -109,7 +119,7 @@ def _build(recipe: Recipe, cache: Path) -> Artifact:
     key = artifact_id(recipe)
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f"{key}.lock"):
-        if (found := cached(key, cache)) is not None:
+        if (found := cached(key, recipe, cache)) is not None:
             return found
         source = prepare(recipe.workload, recipe.seed, cache)
         with _published(cache / key) as folder:
@@ -136,11 +146,7 @@ def _save(prepared: Prepared, folder: Path) -> None:
     if prepared.onnx is not None:
         shutil.copyfile(prepared.onnx, folder / "model.onnx")
     elif prepared.network is not None:
-        from safetensors.torch import save_model
-
-        network = prepared.network
-        save_model(network.module, str(folder / "fp32.safetensors"))
-        (folder / "fp32.json").write_text(canonical_json([network.factory, dict(network.arguments)]))
+        save_network(TorchModel(network=prepared.network), list(prepared.inputs), folder)
 
 
 def load_data(path: Path) -> Data:
@@ -159,15 +165,7 @@ def _calibration(path: Path) -> dict[str, NDArray[Any]]:
 def _source_model(folder: Path) -> Model:
     if (graph := folder / "model.onnx").is_file():
         return OnnxModel(path=graph)
-    from safetensors.torch import load_model
-
-    from scenarios.workloads.protocol import Network
-
-    factory, arguments = json.loads((folder / "fp32.json").read_text())
-    module_name, _, function = factory.partition(":")
-    module = getattr(importlib.import_module(module_name), function)(**arguments)
-    load_model(module, folder / "fp32.safetensors")
-    return TorchModel(network=Network(module=module.eval(), factory=factory, arguments=arguments))
+    return TorchModel(network=load_network(folder))
 
 
 def _make(recipe: Recipe, source: Path, folder: Path, key: str) -> Artifact:

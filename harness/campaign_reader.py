@@ -175,6 +175,8 @@ class Reader:
         for key, value in values.items():
             if isinstance(value, Path):
                 values[key] = self._existing(value, (*route, key))
+            elif isinstance(value, tuple) and any(isinstance(item, Path) for item in value):
+                values[key] = tuple(self._existing(item, (*route, key, index)) for index, item in enumerate(value))
         fields = {key: name for name, key in renamed.items()}
         try:
             return kind(**{fields.get(key, key): value for key, value in values.items()})

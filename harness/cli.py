@@ -54,8 +54,14 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             click.echo("joulemark: interrupted; what was recorded stands, the same command resumes the rest", err=True)
             sys.exit(_INTERRUPTED)
-        except (click.exceptions.ClickException, click.exceptions.Exit, BrokenPipeError):
+        except click.FileError as error:
+            click.echo(f"joulemark: {error.ui_filename}: {error.message}\n  → check the path", err=True)
+            sys.exit(UsageError.exit_code)
+        except (click.exceptions.ClickException, click.exceptions.Exit):
             raise
+        except BrokenPipeError:  # whoever read our output has seen enough, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise

@@ -67,13 +67,21 @@ def content_hash(campaign: Campaign) -> str:
     """What identifies a campaign's content: 64 hexadecimal digits.
 
     Equal for the same content however it was written down and wherever its files lie: files a workload is made
-    from enter by their digest, not by their path.
+    from enter by their digest, not by their path. What is only used in reading, the baseline and what turns joules into
+    grams, is left out: to change it, nothing is measured again.
     """
     content = _content(campaign)
     for entry, workload in zip(content["workloads"], campaign.workloads, strict=True):
-        paths = [key for key in entry if isinstance(getattr(workload, key, None), Path)]
+        paths = [key for key in entry if _is_files(getattr(workload, key, None))]
         entry.update(dict.fromkeys(paths), digest=workload.inputs_digest())
+    for read_later in ("baseline", "carbon"):
+        del content[read_later]
     return digest(content)
+
+
+def _is_files(value: object) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return bool(values) and all(isinstance(item, Path) for item in values)
 
 
 def to_json(campaign: Campaign) -> str:

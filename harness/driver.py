@@ -7,19 +7,22 @@ measured or what a fleet is made of.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from harness.agent import Node
 from harness.build import artifact_id, workload_id
 from harness.fleet import Built, Fleet
+from harness.locks import host_lock_path, locked
 from harness.plan import PlannedArm
 from harness.spec import Assignment, Recipe, Trial
 from results.compare import refresh
-from results.errors import ConfigError, EnvironmentDiffersError, UnsupportedError, UsageError
+from results.errors import ConfigError, EnvironmentDiffersError, StoreError, UnsupportedError, UsageError
 from results.records import Arm, ArmRecord, CampaignRecord, RunRecord, Status
 
 if TYPE_CHECKING:
@@ -85,6 +88,8 @@ class Driver:
     fleet: Fleet
     progress: Progress
     planned: Sequence[PlannedArm]
+    session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """This run of the driver: trials are paired within it, never across."""
 
     def drive(self, trials: Sequence[Trial], *, already: int) -> Mapping[Status, int]:
         """Build, run and record what is left, ``already`` trials being done; give how the trials ended.
@@ -98,23 +103,31 @@ class Driver:
         keys = _keys(self.planned)
         built = self._build({keys[trial.key.arm]: trial.recipe for trial in trials})
         nodes = self.fleet.nodes()
-        self._refuse_other_environments(nodes)
+        outcomes = [(trial, built[keys[trial.key.arm]]) for trial in trials]
+        runnable = [
+            _Runnable(trial=trial, built=outcome) for trial, outcome in outcomes if outcome.artifact is not None
+        ]
+        queues = deal(runnable, nodes, self.progress.note)
+        self._refuse_another_machine(nodes)
         self._begin(keys, built)
         statuses: Counter[Status] = Counter()
         self.progress.begin(trials, already)
-        runnable = []
-        for trial in trials:
-            outcome = built[keys[trial.key.arm]]
+        for trial, outcome in outcomes:
             if outcome.artifact is None:
                 self._record(_not_built(trial, nodes[0], outcome), statuses)
-            else:
-                runnable.append(_Runnable(trial=trial, built=outcome))
         try:
-            self._run(deal(runnable, nodes, self.progress.note), nodes, statuses)
-        finally:
-            if statuses:
-                refresh(self.store, self.campaign.campaign_id)
+            self._run(queues, nodes, statuses)
+        except StoreError:
+            raise  # nothing more can be written: the first error is the one to tell
+        except BaseException:
+            self._refresh(statuses)
+            raise
+        self._refresh(statuses)
         return statuses
+
+    def _refresh(self, statuses: Mapping[Status, int]) -> None:
+        if statuses:
+            refresh(self.store, self.campaign.campaign_id)
 
     def _build(self, recipes: Mapping[str, Recipe]) -> dict[str, Built]:
         self.progress.building(len(recipes))
@@ -131,21 +144,31 @@ class Driver:
         known = {record.arm: record.artifact_id for record in self.store.arms(self.campaign.campaign_id)}
         records = []
         for planned in self.planned:
-            key = keys[planned.arm]
-            records.append(_arm_record(planned, key if key in made else known.get(planned.arm)))
+            key, earlier = keys[planned.arm], known.get(planned.arm)
+            if earlier not in {None, key}:
+                raise EnvironmentDiffersError(
+                    f"{planned.arm.variant} was measured as artifact {earlier} and would now be {key}: the code, the "
+                    "toolchain or the model it is made of has changed since",
+                    where=self.campaign.campaign_id,
+                    fix="run with --fresh to measure it anew",
+                )
+            records.append(_arm_record(planned, key if key in made else earlier))
         self.store.begin(self.campaign, records)
         for key, variant in {(keys[p.arm], p.arm.variant) for p in self.planned if keys[p.arm] in made}:
             self.store.write_artifact(self.campaign.campaign_id, variant, made[key])
 
-    def _refuse_other_environments(self, nodes: Sequence[Node]) -> None:
-        """A run is resumed only on machines that are still what they were."""
+    def _refuse_another_machine(self, nodes: Sequence[Node]) -> None:
+        """A run is resumed only on machines that are what it began on."""
+        named = {p.placement.node for p in self.planned}
         stored = self.store.environments(self.campaign.campaign_id)
-        for node in nodes:
-            if node.name in stored and (differing := stored[node.name].differences(node.environment)):
-                name, (then, now) = next(iter(differing.items()))
+        begun = [(name, nodes[0], environment) for name, environment in stored.items() if name not in named]
+        same = [(node.name, node, stored[node.name]) for node in nodes if node.name in stored]
+        for name, node, environment in [*same, *begun]:
+            if differing := environment.differences(node.environment):
+                name_of, (then, now) = next(iter(differing.items()))
                 raise EnvironmentDiffersError(
-                    f"{name} was {then!r} when this run began and is {now!r} now",
-                    where=f"{self.campaign.campaign_id} on {node.name}",
+                    f"{name_of} was {then!r} on {name} when this run began and is {now!r} on {node.name} now",
+                    where=self.campaign.campaign_id,
                     fix="run with --fresh to start again, or restore the environment to resume",
                 )
 
@@ -158,23 +181,33 @@ class Driver:
             self.progress.start(queue[-1].trial)
         try:
             for record in self.fleet.run(queues):
-                waiting[record.node].pop()
-                self._record(record, statuses)
-                left[record.key.block] -= 1
-                if not left[record.key.block]:
-                    refresh(self.store, self.campaign.campaign_id)
+                with self._quiet(len(queues) > 1):
+                    self._record(record, statuses)
+                    waiting[record.node].pop()
+                    left[record.key.block] -= 1
+                    if not left[record.key.block]:
+                        refresh(self.store, self.campaign.campaign_id)
                 if waiting[record.node]:
                     self.progress.start(waiting[record.node][-1].trial)
         except KeyboardInterrupt:
-            by_name = {node.name: node for node in nodes}
-            for name, queue in waiting.items():
-                if queue:
-                    interrupted = _unrun(queue[-1].trial, by_name[name], Status.CANCELLED, "interrupted")
-                    self._record(interrupted, statuses)
+            self._cancel([(queue[-1].trial, name) for name, queue in waiting.items() if queue], nodes, statuses)
             raise
 
+    def _cancel(self, trials: Sequence[tuple[Trial, str]], nodes: Sequence[Node], statuses: Counter[Status]) -> None:
+        """Record what was in flight when the run was interrupted, unless its own record had just been written."""
+        by_name = {node.name: node for node in nodes}
+        attempts = self.store.attempts(self.campaign.campaign_id)
+        for trial, name in trials:
+            number, _ = attempts.get((trial.key.arm, trial.key.block), (0, None))
+            if number < trial.key.attempt:
+                self._record(_unrun(trial, by_name[name], Status.CANCELLED, "interrupted"), statuses)
+
+    def _quiet(self, several: bool) -> AbstractContextManager[None]:
+        """With several nodes a trial may be in flight on this very host: work beside it only once it has ended."""
+        return locked(host_lock_path(), shared=True) if several else nullcontext()
+
     def _record(self, record: RunRecord, statuses: Counter[Status]) -> None:
-        self.store.write(record)
+        self.store.write(replace(record, session=self.session))
         statuses[record.status] += 1
         self.progress.record(record)
 

@@ -97,7 +97,7 @@ class LocalFleet:
         """Build one after another, each in a fresh process, so that neither a crash nor torch reaches this one."""
         missing = {}
         for key, recipe in recipes.items():
-            if (artifact := cached(key, self._cache)) is not None:
+            if (artifact := cached(key, recipe, self._cache)) is not None:
                 yield Built(key=key, recipe=recipe, artifact=artifact)
             else:
                 missing[key] = recipe

@@ -10,9 +10,12 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
 import tarfile
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +34,7 @@ from results.records import Artifact, RunRecord, Status
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _SLOT_TIMEOUT_S: Final = 120.0
+_CLOSE_TIMEOUT_S: Final = 2.0
 _QUIET: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -49,13 +53,20 @@ class _Agent:
     def node(self) -> Node:
         return self._agent.node
 
-    def lacks(self, folder: str) -> bool:
-        return not (self._cache / folder).is_dir()
+    def lacks(self, folders: tuple[str, ...]) -> bool:
+        return not all((self._cache / folder).is_dir() for folder in folders)
 
     def receive(self, packed: bytes) -> None:
+        """Unpack beside the cache's folders and move each there in one step, as a build does."""
         self._cache.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(self._cache, filter="data")
+        with (
+            tempfile.TemporaryDirectory(dir=self._cache, prefix=".received-") as scratch,
+            tarfile.open(fileobj=io.BytesIO(packed)) as archive,
+        ):
+            archive.extractall(scratch, filter="data")
+            for folder in Path(scratch).iterdir():
+                if not (self._cache / folder.name).is_dir():
+                    folder.rename(self._cache / folder.name)
 
     def warm(self, engines: set[str]) -> None:
         self._agent.warm(engines)
@@ -67,8 +78,9 @@ class _Agent:
         self._agent.close()
 
 
-def _build_and_pack(recipe: Recipe) -> tuple[Artifact | JoulemarkError, bytes]:
+def _build_and_pack(recipe: Recipe, path: tuple[str, ...]) -> tuple[Artifact | JoulemarkError, bytes]:
     """A Ray task: the artifact, and its folders as one archive for the nodes that lack them."""
+    sys.path.extend(folder for folder in path if folder not in sys.path)
     cache = cache_directory()
     made = perform(BuildOrder(recipe=recipe, cache=cache))
     if isinstance(made, JoulemarkError):
@@ -132,10 +144,10 @@ class RayFleet:
         task = ray.remote(num_cpus=1, num_returns=2, max_retries=0, scheduling_strategy=here)(_build_and_pack)
         running = {}
         for key, recipe in recipes.items():
-            if (found := cached(key, cache_directory())) is not None:
+            if (found := cached(key, recipe, cache_directory())) is not None:
                 yield Built(key=key, recipe=recipe, artifact=found)
             else:
-                made, packed = task.remote(recipe)
+                made, packed = task.remote(recipe, self._path)
                 running[made] = (key, packed)
         while running:
             (made,), _ = ray.wait(list(running), num_returns=1)
@@ -184,6 +196,8 @@ class RayFleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for agent in self._agents.values():
+            with suppress(RayError):  # gone, or busy with a trial that is to be ended now: killing it ends both
+                ray.get(agent.close.remote(), timeout=_CLOSE_TIMEOUT_S)
             ray.kill(agent)
         if not self._joined:
             ray.shutdown()
@@ -212,9 +226,10 @@ class RayFleet:
         agent, artifact_id = self._agents[assignment.node], assignment.artifact.artifact_id
         if (assignment.node, artifact_id) in self._sent:
             return
-        if ray.get(agent.lacks.remote(artifact_id)):
+        folders = (artifact_id, assignment.data)
+        if ray.get(agent.lacks.remote(folders)):
             if artifact_id not in self._packed:
-                self._packed[artifact_id] = ray.put(_pack((artifact_id, assignment.data), cache_directory()))
+                self._packed[artifact_id] = ray.put(_pack(folders, cache_directory()))
             ray.get(agent.receive.remote(self._packed[artifact_id]))
         self._sent.add((assignment.node, artifact_id))
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from harness.fleet import Fleet, LocalFleet
 from harness.locks import holder, host_lock_path, locked
 from harness.plan import arms, plan
 from harness.spec import Campaign
+from results.compare import refresh
 from results.errors import UsageError
 from results.records import CampaignRecord, Status, digest
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 DB_VARIABLE: Final = "JOULEMARK_DB"
 DEFAULT_DB: Final = "joulemark.duckdb"
+_STORE_PATIENCE_S: Final = 120.0
+"""How long a finished trial waits for a reader to let go of the store before the run gives up."""
 UNFINISHED: Final = frozenset({Status.FAILED, Status.TIMEOUT, Status.OOM, Status.CRASHED, Status.CANCELLED})
 
 
@@ -50,6 +53,7 @@ class Options:
     address: str = "local"
     fresh: bool = False
     path: tuple[str, ...] = ()
+    """Folders of the user's own modules; none without trust."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +118,13 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
         raise UsageError(f"unknown fleet {fleet!r}", where="--fleet", fix="use ray or local")
     source = find_campaign(campaign) if isinstance(campaign, str | Path) else campaign
     home = source.resolve().parent if isinstance(source, Path) else Path.cwd()
+    path = tuple(dict.fromkeys((str(home), str(Path.cwd())))) if trust else ()
     options = Options(
         db=Path(db) if db is not None else default_db(),
         fleet=fleet,
         address=address,
         fresh=fresh,
-        path=tuple(dict.fromkeys((str(home), str(Path.cwd())))),
+        path=path,
     )
     with _own_modules(options.path):
         loaded = load_campaign(source, overrides=overrides, trust=trust)
@@ -148,13 +153,15 @@ def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> Ca
     """Run a validated campaign; see :func:`run`."""
     from results.store import Store
 
-    store = Store(options.db)
+    store = Store(options.db, retry_s=_STORE_PATIENCE_S)
     record = _identify(campaign, store, fresh=options.fresh)
     with _only_driver(options.db, record.campaign_id):
         planned = arms(campaign)
         trials = plan(campaign, record.campaign_id, store.attempts(record.campaign_id))
         total = len(planned) * campaign.repeats
         if not trials:
+            store.begin(record, store.arms(record.campaign_id))
+            refresh(store, record.campaign_id)  # the baseline, or what makes joules grams, may be another now
             progress.begin(trials, total)
             return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=0)
         if (other := holder(host_lock_path())) is not None:
@@ -179,7 +186,13 @@ def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecor
     content = content_hash(campaign)
     latest = store.latest(content)
     if latest is not None and not fresh:
-        return latest
+        return replace(
+            latest,
+            spec=to_json(campaign),
+            baseline=campaign.baseline,
+            carbon=campaign.carbon,
+            carbon_absence=None if campaign.carbon else campaign.carbon_absence,
+        )
     earlier = sum(1 for other in store.campaigns() if other.content_hash == content)
     slug = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-") or "campaign"
     plain = [v.name for v in campaign.variants if not v.steps and v.engine in {None, "torch"}]

@@ -104,7 +104,7 @@ class Trial:
     budget: Budget
     seed: int
     judge: bool
-    """Whether this trial also judges quality: the first block's do, since an artifact's answers do not change."""
+    """Whether this trial also judges quality: the first blocks' do, since an artifact's answers do not change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

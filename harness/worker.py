@@ -95,8 +95,11 @@ def _measure(job: Job) -> Outcome:
         time.monotonic_ns,
     )
     warmup, settled = _warm_up(trial, session, feeds)
-    steady, window, observed = _window(trial, session, feeds, watch)
+    steady, window, observed, on_device = _window(trial, session, feeds, watch)
+    allocated = _allocator(session)  # before judging, which only some trials do
     timed = summarise(steady, window)
+    if on_device:
+        timed = replace(timed, metrics=tuple(_by_device_events(metric) for metric in timed.metrics))
     if not settled:
         timed = _flag(timed, NO_STEADY_STATE)
     if change_point(levels(steady), LEVEL_SHIFT_SHARE) is not None:
@@ -107,7 +110,7 @@ def _measure(job: Job) -> Outcome:
         window=window,
         warmup=warmup,
         steady=steady,
-        observation=merge((timed, observed, _allocator(session), judged)),
+        observation=merge((timed, observed, allocated, judged)),
         quality_examples=examples,
     )
 
@@ -152,7 +155,10 @@ def _warm_up(trial: Trial, session: Session, feeds: list[Any]) -> tuple[Samples,
     return warmed.samples, warmed.settled or budget.warmup_s is not None
 
 
-def _window(trial: Trial, session: Session, feeds: list[Any], watch: Watch) -> tuple[Samples, Window, Observation]:
+def _window(
+    trial: Trial, session: Session, feeds: list[Any], watch: Watch
+) -> tuple[Samples, Window, Observation, bool]:
+    """Drive the load between the window's edges; the last value tells whether latencies are the device's own."""
     budget = trial.budget
     until = Until(
         min_duration_ns=int(budget.min_duration_s * NS_PER_S),
@@ -170,8 +176,14 @@ def _window(trial: Trial, session: Session, feeds: list[Any], watch: Watch) -> t
     window = Window(opened_ns=opened_ns, closed_ns=time.monotonic_ns())
     observed = watch.stop(window)
     gc.enable()
-    on_device = session.device_latencies_ns()
-    return (steady if on_device is None else replace(steady, latency_ns=on_device)), window, observed
+    device_ns = session.device_latencies_ns()
+    if device_ns is None or not np.array_equal(steady.scheduled_ns, steady.started_ns):
+        return steady, window, observed, False  # in an open loop the wait for the device is part of the latency
+    return replace(steady, latency_ns=device_ns), window, observed, True
+
+
+def _by_device_events(metric: Metric) -> Metric:
+    return replace(metric, source="CUDA events") if metric.name.startswith("latency_") else metric
 
 
 def _flag(observation: Observation, flag: str) -> Observation:

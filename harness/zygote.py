@@ -16,12 +16,14 @@ import faulthandler
 import importlib
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -72,14 +74,15 @@ class Zygote:
         self._connection = Connection(ours.detach())
         self._ready = False
         with theirs, (Path(self._folder.name) / _SERVER_LOG).open("wb") as log:
-            command = [sys.executable, "-m", "harness.zygote", str(theirs.fileno()), str(os.getpid()), *preload]
+            ends = [str(theirs.fileno()), str(os.getpid()), os.pathsep.join(path)]
+            command = [sys.executable, "-P", "-m", "harness.zygote", *ends, *preload]
             self._process = subprocess.Popen(
                 command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env=_environment(path),
+                env=_environment(),
                 start_new_session=True,
             )
 
@@ -87,7 +90,10 @@ class Zygote:
         """Run a task in a fresh process and sleep until it ends; past the limit its whole session is killed."""
         self.await_ready()
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
-        self._connection.send((task, str(folder)))
+        try:
+            self._connection.send((task, str(folder)))
+        except OSError as error:
+            raise self._gone() from error
         child: int = self._receive(None)
         try:
             status = self._receive(timeout_s)
@@ -99,7 +105,10 @@ class Zygote:
             _kill_session(child)
             self._receive(None)
             raise
-        return _ended(status, folder, timed_out=timed_out)
+        try:
+            return _ended(status, folder, timed_out=timed_out)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """End the server and whatever it still runs."""
@@ -115,7 +124,11 @@ class Zygote:
             FleetError: if it cannot import them.
         """
         if not self._ready:
-            self._receive(_START_TIMEOUT_S)
+            try:
+                self._receive(_START_TIMEOUT_S)
+            except TimeoutError as error:
+                what = f"the fork server was not ready within {_START_TIMEOUT_S:g} s"
+                raise FleetError(what, fix="is the machine overloaded? run the campaign again") from error
             self._ready = True
 
     def _receive(self, timeout_s: float | None) -> Any:
@@ -124,16 +137,17 @@ class Zygote:
         try:
             return self._connection.recv()
         except (EOFError, OSError) as error:
-            log = (Path(self._folder.name) / _SERVER_LOG).read_text(errors="replace")[-_LOG_TAIL_BYTES:]
-            raise FleetError(
-                f"the fork server ended: {log or 'it left no word'}", fix="run the campaign again"
-            ) from error
+            raise self._gone() from error
+
+    def _gone(self) -> FleetError:
+        log = (Path(self._folder.name) / _SERVER_LOG).read_text(errors="replace")[-_LOG_TAIL_BYTES:].strip()
+        return FleetError(f"the fork server ended: {log or 'it left no word'}", fix="run the campaign again")
 
 
-def _environment(path: tuple[str, ...]) -> dict[str, str]:
-    """The server's environment: numpy must not start a pool before the fork, and the user's modules must be found."""
+def _environment() -> dict[str, str]:
+    """The server's environment: numpy must not start a pool before the fork, and this package must be found."""
     root = str(Path(__file__).resolve().parents[1])
-    search = [root, *path, *filter(None, [os.environ.get("PYTHONPATH")])]
+    search = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(search)}
 
 
@@ -150,7 +164,8 @@ def _ended(status: int, folder: Path, *, timed_out: bool) -> Ended:
     code = os.waitstatus_to_exitcode(status)
     result_file = folder / _RESULT_FILE
     result = pickle.loads(result_file.read_bytes()) if code == 0 and result_file.is_file() else None  # noqa: S301 - our own child wrote it
-    log = (folder / _LOG_FILE).read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
+    log_file = folder / _LOG_FILE  # missing if the child was killed before it could open it
+    log = log_file.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip() if log_file.is_file() else ""
     return Ended(
         result=result,
         exit_code=code if code >= 0 else None,
@@ -182,6 +197,9 @@ def serve(connection: Connection) -> None:
             connection.close()
             _child(task, Path(folder), server)
         connection.send(child)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with suppress(ProcessLookupError):  # what the child has left running would disturb the next one
+            os.killpg(child, signal.SIGKILL)
         connection.send(os.waitpid(child, 0)[1])
 
 
@@ -221,12 +239,14 @@ def _volunteer_for_oom() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve ``python -m harness.zygote FD OWNER MODULE…``."""
-    die_with_parent(int(arguments[1]))
+    """Serve ``python -m harness.zygote FD OWNER PATH MODULE…``; the user's path comes last, so it shadows nothing."""
+    end, owner, path, *modules = arguments
+    die_with_parent(int(owner))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides what an interrupt means
-    for module in arguments[2:]:
+    sys.path.extend(filter(None, path.split(os.pathsep)))
+    for module in modules:
         importlib.import_module(module)
-    serve(Connection(int(arguments[0])))
+    serve(Connection(int(end)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -40,8 +41,8 @@ class OnnxRuntime:
     def toolchain(self) -> Mapping[str, str]:
         """Versions of what exports, quantizes and runs, and whether this CPU lets weights use all 8 bits."""
         int8 = "8-bit" if has_int8_dot_product() else "7-bit"
-        versions = {name: version(name) for name in ("onnx", "onnxruntime", "onnxscript", "torch")}
-        return {**versions, "int8-weights": int8}
+        versions = {name: version(name) for name in ("onnx", "onnxscript", "torch")}
+        return {**versions, **_installed(), "int8-weights": int8}
 
     def export(self, model: Model, example: Mapping[str, NDArray[Any]], directory: Path) -> None:  # noqa: ARG002 - the protocol's signature
         """Write the graph, and where its zeros are to be stored as a bitmap, its weights apart.
@@ -78,7 +79,18 @@ class OnnxRuntime:
         ) as error:
             what = f"ONNX Runtime {ort.__version__} cannot run the graph: {str(error).splitlines()[0]}"
             raise UnsupportedError(what, where=str(directory), fix="use another recipe, or engine `torch`") from error
+        if placement.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+            what = "ONNX Runtime could not start its CUDA provider and would have answered on the CPU"
+            raise UnsupportedError(what, where="placements", fix="check that cuDNN and CUDA are those it was built for")
         return OnnxSession(session, held)
+
+
+def _installed() -> Mapping[str, str]:
+    """The build of ONNX Runtime that is installed: for CPUs or for GPUs."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with suppress(PackageNotFoundError):
+            return {name: version(name)}
+    return {}
 
 
 class OnnxSession:

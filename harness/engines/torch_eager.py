@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -23,6 +23,7 @@ from harness.spec import Placement
 from harness.variants.protocol import Model, Stage, TorchModel
 from results.errors import UnsupportedError
 from results.units import NS_PER_S
+from scenarios.workloads.protocol import Network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,20 +53,7 @@ class TorchEager:
         if not isinstance(model, TorchModel):
             fix = "use the engine `onnxruntime`"
             raise UnsupportedError("torch runs modules, not ONNX graphs", where=self.name, fix=fix)
-        stored: dict[str, NDArray[Any]] = {}
-        halves = []
-        for name, tensor in _unique(model.network.module):
-            stored[name], is_bfloat16 = _to_numpy(tensor)
-            halves += [name] if is_bfloat16 else []
-        weights.save(stored, directory / WEIGHTS_FILE, sparse=model.sparse_storage)
-        network = {
-            "factory": model.network.factory,
-            "arguments": dict(model.network.arguments),
-            "autocast": model.autocast,
-            "inputs": list(example),
-            "bfloat16": halves,
-        }
-        (directory / NETWORK_FILE).write_text(json.dumps(network, indent=1, sort_keys=True))
+        save_network(model, list(example), directory)
 
     def load(self, directory: Path, placement: Placement) -> CpuSession | CudaSession:
         """Make the module, fill it and put it on the device.
@@ -73,12 +61,41 @@ class TorchEager:
         Raises:
             UnsupportedError: if there is no such device.
         """
-        network = json.loads((directory / NETWORK_FILE).read_text())
+        settings = json.loads((directory / NETWORK_FILE).read_text())
         device = _device(placement)
-        module = _filled(network, directory / WEIGHTS_FILE).to(device).eval()
-        run = _answering(module, network["autocast"], placement.device)
-        inputs = tuple(network["inputs"])
+        module = load_network(directory).module.to(device).eval()
+        run = _answering(module, settings["autocast"], placement.device)
+        inputs = tuple(settings["inputs"])
         return CpuSession(run, inputs) if placement.device == "cpu" else CudaSession(run, inputs, device)
+
+
+def save_network(model: TorchModel, inputs: Sequence[str], directory: Path) -> None:
+    """Write a network's weights, and how to make the module that takes them: its factory, and its inputs in order."""
+    stored: dict[str, NDArray[Any]] = {}
+    halves = []
+    for name, tensor in _unique(model.network.module):
+        stored[name], is_bfloat16 = _to_numpy(tensor)
+        halves += [name] if is_bfloat16 else []
+    weights.save(stored, directory / WEIGHTS_FILE, sparse=model.sparse_storage)
+    settings = {
+        "factory": model.network.factory,
+        "arguments": dict(model.network.arguments),
+        "autocast": model.autocast,
+        "inputs": list(inputs),
+        "bfloat16": halves,
+    }
+    (directory / NETWORK_FILE).write_text(json.dumps(settings, indent=1, sort_keys=True))
+
+
+def load_network(directory: Path) -> Network:
+    """Make again what :func:`save_network` wrote, in the dtypes it was stored in.
+
+    Raises:
+        UnsupportedError: if the factory makes another architecture than it did.
+    """
+    settings = json.loads((directory / NETWORK_FILE).read_text())
+    module = _filled(settings, directory / WEIGHTS_FILE)
+    return Network(module=module, factory=settings["factory"], arguments=settings["arguments"])
 
 
 class CpuSession:

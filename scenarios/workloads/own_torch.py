@@ -45,6 +45,8 @@ class TorchFactory:
     inputs: Mapping[str, InputSpec]
     examples: int = 64
     """How many examples are drawn to judge by, and how many to calibrate with."""
+    files: tuple[Path, ...] = ()
+    """What else the factory reads, such as its weights: a change of these makes another workload."""
 
     def __post_init__(self) -> None:
         module, _, function = self.path.partition(":")
@@ -61,7 +63,7 @@ class TorchFactory:
         return FIDELITY
 
     def inputs_digest(self) -> str:
-        """The sha256 of the factory's source file, found without running any of its code.
+        """A sha256 over the source of the factory's package, or folder, and ``files``, found without running any code.
 
         Raises:
             ConfigError: if there is no such module.
@@ -69,8 +71,11 @@ class TorchFactory:
         source = _source_of(self.path.partition(":")[0])
         if source is None:
             raise ConfigError(f"there is no module for `{self.path}`", where=self.name, fix=_importable_fix())
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for file in [*_beside(source, self.path.partition(":")[0]), *self.files]:
+            digest.update(f"{file.name}:".encode())
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
 
     def prepare(self, seed: int) -> Prepared:
         """Call the factory and record its module's answers to seeded inputs.
@@ -124,6 +129,17 @@ def _source_of(module_name: str) -> Path | None:
     except ModuleNotFoundError:
         return None
     return Path(spec.origin) if spec and spec.origin else None
+
+
+def _beside(source: Path, module_name: str) -> list[Path]:
+    """The modules that may take part in making the model: its package's, or its folder's; an installed one alone."""
+    depth = module_name.count(".")
+    if "site-packages" in source.parts and not depth:
+        return [source]
+    top = source.parent if source.name != "__init__.py" else source.parent.parent
+    for _ in range(depth - 1):
+        top = top.parent
+    return sorted(top.rglob("*.py") if depth else top.glob("*.py"))
 
 
 def _importable_fix() -> str:

@@ -33,6 +33,14 @@ def plain() -> nn.Module:
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
 
 
+class Made:
+    """A factory behind a dot."""
+
+    @staticmethod
+    def half() -> nn.Module:
+        return plain().bfloat16()
+
+
 def sound() -> nn.Module:
     return Net(lambda: None)
 

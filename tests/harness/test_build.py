@@ -1,4 +1,6 @@
 import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +13,13 @@ from harness.spec import Recipe
 from results.errors import BuildError, ConfigError
 
 
-def recipe(path: str = "tests.e2e.models:plain", **variant: object) -> Recipe:
+def recipe(path: str = "tests.e2e.models:plain", *, files: Sequence[str] = (), **variant: object) -> Recipe:
     """A small network of the tests' own, as a campaign names it."""
     inputs = {"x": {"shape": ["batch", 8], "dtype": "float32"}}
     made = load_campaign(
         {
             "name": "built",
-            "workloads": [{"name": "net", "torch": path, "inputs": inputs}],
+            "workloads": [{"name": "net", "torch": path, "inputs": inputs, "files": list(files)}],
             "variants": [{"name": "one", **variant}],
             "scenarios": [{"load": "single-stream"}],
         },
@@ -61,6 +63,34 @@ def test_pruning_shows_in_the_manifest(tmp_path: Path) -> None:
     assert json.loads(made.chain) == [{"prune-unstructured": {"ratio": 0.5}}]
 
 
+def test_missing_data_is_prepared_again(tmp_path: Path) -> None:
+    """An artifact without its workload's data is not taken as cached; building brings the data back."""
+    made = build(recipe(), tmp_path)
+    (data,) = tmp_path.glob("*-workload")
+    shutil.rmtree(data)
+    assert cached(made.artifact_id, recipe(), tmp_path) is None
+    build(recipe(), tmp_path)
+    assert (data / "data.npz").is_file()
+
+
+def test_a_half_precision_network_is_taken_as_fp32(tmp_path: Path) -> None:
+    """A factory that gives bfloat16 is measured in fp32 under that name, and stored at four bytes a weight."""
+    plain, half = build(recipe(), tmp_path), build(recipe("tests.e2e.models:Made.half"), tmp_path)
+    assert half.parameters == plain.parameters
+    assert half.files.keys() == plain.files.keys()
+    weights = tmp_path / half.artifact_id / "weights.safetensors"
+    assert weights.stat().st_size == (tmp_path / plain.artifact_id / "weights.safetensors").stat().st_size
+
+
+def test_what_a_factory_reads_is_part_of_its_identity(tmp_path: Path) -> None:
+    """Changed weights of a user's own model make another artifact."""
+    weights = tmp_path / "w.bin"
+    weights.write_bytes(b"one")
+    before = artifact_id(recipe(files=[str(weights)]))
+    weights.write_bytes(b"two")
+    assert artifact_id(recipe(files=[str(weights)])) != before
+
+
 def test_a_damaged_artifact_is_refused(tmp_path: Path) -> None:
     """A changed or missing file is named, with what to do."""
     made = build(recipe(), tmp_path)
@@ -79,7 +109,7 @@ def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
     wrong = recipe("tests.e2e.models:absent")
     with pytest.raises(ConfigError, match="absent"):
         build(wrong, tmp_path)
-    assert cached(artifact_id(wrong), tmp_path) is None
+    assert cached(artifact_id(wrong), wrong, tmp_path) is None
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 

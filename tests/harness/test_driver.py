@@ -163,6 +163,7 @@ def test_an_unknown_node_is_refused(store: Store) -> None:
     """The message lists the nodes there are."""
     with pytest.raises(ConfigError, match="use one of: one"):
         drive(store, ScriptedFleet(), campaign(placements=[{"device": "cpu", "node": "two"}]))
+    assert not store.path.exists(), "bad input leaves the store untouched"
 
 
 def test_what_cannot_be_built_is_a_row_with_its_reason(store: Store) -> None:
@@ -194,6 +195,29 @@ def test_a_run_is_not_resumed_on_a_changed_machine(store: Store) -> None:
     with pytest.raises(EnvironmentDiffersError, match="libraries"):
         drive(store, changed, made)
     assert rows(store, "SELECT count(*) FROM v_trials") == [(4,)]
+
+
+def test_a_run_is_not_resumed_on_another_kind_of_machine(store: Store) -> None:
+    """A node of another name is held to what the run began on, too; one placed by its name is not."""
+    made = campaign()
+    with pytest.raises(KeyboardInterrupt):
+        drive(store, ScriptedFleet(interrupt_after=3), made)
+    other = ScriptedFleet(hosts=(node("other", cpu_model="Another"),))
+    with pytest.raises(EnvironmentDiffersError, match="cpu_model"):
+        drive(store, other, made)
+    assert drive(store, ScriptedFleet(hosts=(node("twin"),)), made) == {Status.OK: 5}
+
+
+def test_a_run_is_not_resumed_with_another_artifact(store: Store) -> None:
+    """Once an arm was measured as one artifact, changed code asks for a fresh run."""
+    made = campaign()
+    with pytest.raises(KeyboardInterrupt):
+        drive(store, ScriptedFleet(interrupt_after=3), made)
+    known = store.arms("driven-1")
+    stored = store.campaigns()[0]
+    store.begin(stored, [replace(record, artifact_id="0" * 20) for record in known])
+    with pytest.raises(EnvironmentDiffersError, match="--fresh"):
+        drive(store, ScriptedFleet(), made)
 
 
 def test_an_interrupt_records_the_trial_in_flight(store: Store) -> None:

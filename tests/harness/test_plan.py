@@ -105,10 +105,10 @@ def test_trial_seeds_differ_by_arm_and_block_and_not_by_attempt() -> None:
     assert (again.key.attempt, again.seed) == (2, first.seed)
 
 
-def test_quality_is_judged_in_the_first_block_only_also_when_resumed() -> None:
-    """An artifact's answers do not change, so one block judges."""
+def test_quality_is_judged_in_the_first_two_blocks_also_when_resumed() -> None:
+    """An artifact's answers do not change; the second block stands in where a trial of the first failed."""
     trials = plan(_campaign(), "c")
-    assert {(t.key.block, t.judge) for t in trials} == {(0, True), (1, False), (2, False)}
+    assert {(t.key.block, t.judge) for t in trials} == {(0, True), (1, True), (2, False)}
     first = trials[0]
     left = plan(_campaign(), "c", {(first.key.arm, 0): (1, Status.OK)})
     assert {t.judge for t in left if t.key.block == 0} == {True}

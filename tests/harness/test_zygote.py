@@ -64,6 +64,40 @@ def test_a_hanging_task_is_killed_at_its_limit(zygote: Zygote) -> None:
     assert ask(zygote, "math:sqrt", 4.0).result == 2.0
 
 
+def test_nothing_a_task_started_outlives_it(zygote: Zygote) -> None:
+    """A process that a task leaves running in its session would disturb the next one, and is ended."""
+    started = ask(zygote, "tests.harness.left_running:start_sleeper", 600).result
+    assert not _alive(started)
+
+
+def test_a_finished_task_leaves_no_files(zygote: Zygote) -> None:
+    """A long campaign does not fill the temporary folder."""
+    ask(zygote, "math:sqrt", 4.0)
+    assert [path.name for path in Path(zygote._folder.name).iterdir()] == ["server.txt"]
+
+
+def test_a_dead_server_is_told_as_such() -> None:
+    """Whoever killed it, the next task is refused with the tree's own error."""
+    server = Zygote(())
+    server.await_ready()
+    server._process.kill()
+    server._process.wait()
+    with pytest.raises(FleetError, match="fork server ended"):
+        ask(server, "math:sqrt", 4.0)
+    server.close()
+
+
+def test_a_users_folder_shadows_nothing(tmp_path: Path) -> None:
+    """Modules beside a campaign come last on the path, and none of them is run unasked."""
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "queue.py").write_text("raise RuntimeError('shadowed')")
+    (tmp_path / "mine.py").write_text("def double(x):\n    import queue\n    return 2 * x")
+    server = Zygote((), path=(str(tmp_path),))
+    assert ask(server, "mine:double", 4).result == 8
+    assert not (tmp_path / "ran").exists()
+    server.close()
+
+
 def test_a_server_that_cannot_import_says_why() -> None:
     """A missing module is named in the error, not waited for."""
     server = Zygote(("no_such_module_anywhere",))
