@@ -12,7 +12,11 @@ DB ?= joulemark.duckdb
 quickstart: $(STAMP)
 	$(BIN)/joulemark run scenarios/campaigns/quickstart.yaml --db $(DB)
 	$(BIN)/joulemark report --db $(DB) --markdown report.md
-	@echo "the store is $(DB), the report is report.md"
+	@echo
+	@echo "The store is $(DB), the report is report.md. Next:"
+	@echo "  . $(BIN)/activate"
+	@echo "  joulemark compare fp32-ort int8"
+	@echo "  joulemark doctor"
 
 test: lint types contracts pytest
 

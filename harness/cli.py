@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,7 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except (click.exceptions.ClickException, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # whoever read our output has seen enough, as `| head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _hush()
             sys.exit(0)
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
@@ -78,6 +79,17 @@ joulemark run scenarios/campaigns/quickstart.yaml
 joulemark report
 joulemark sql "SELECT variant, speedup, quality_delta FROM v_summary"
 """
+
+
+def _hush() -> None:
+    """Send to nowhere what is still to be written to a reader that has gone."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Let a polite kill or a hang-up end a run as Ctrl-C does: recorded, told, resumable."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXAMPLES)
@@ -112,9 +124,14 @@ def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None
     from harness.live import LiveProgress
     from harness.runner import run
 
+    for polite in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(polite, _interrupt)
     with LiveProgress(Console(stderr=True)) as progress:
         result = run(campaign, db=db, progress=progress, **options)
-    _show_report(db, result.campaign_id, as_json=as_json)
+    try:
+        _show_report(db, result.campaign_id, as_json=as_json)
+    except BrokenPipeError:
+        _hush()
     if result.exit_code:
         failed = sum(count for status, count in result.statuses.items() if status not in {"ok", "unsupported"})
         click.echo(f"joulemark: {failed} of {result.ran} trials failed; the same command tries them again", err=True)

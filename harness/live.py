@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -61,7 +62,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(f"note: {escape(text)}", style="yellow", highlight=False)
+        self._print(f"note: {escape(text)}", style="yellow")
 
     def building(self, recipes: int) -> None:
         """Begin to count builds."""
@@ -87,9 +88,9 @@ class LiveProgress:
         self._began = time.monotonic()
         self._bar.update(self._task, description="trials", total=self._total, completed=already)
         if not trials:
-            self._console.print(f"all {already} trials are recorded already; --fresh runs them again", highlight=False)
+            self._print(f"all {already} trials are recorded already; --fresh runs them again")
         elif already:
-            self._console.print(f"resuming: {already} of {self._total} trials are recorded already", highlight=False)
+            self._print(f"resuming: {already} of {self._total} trials are recorded already")
 
     def start(self, trial: Trial) -> None:
         """Name the arm that is about to be timed."""
@@ -111,9 +112,15 @@ class LiveProgress:
 
     def _show(self, line: str | None) -> None:
         if self._console.is_terminal:
-            self._live.update(Group(self._bar, self._now, self._last), refresh=True)
+            with suppress(BrokenPipeError):
+                self._live.update(Group(self._bar, self._now, self._last), refresh=True)
         elif line is not None:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._print(escape(line), soft_wrap=True)
+
+    def _print(self, text: str, **options: Any) -> None:
+        """Say it, if anybody still listens: a closed pipe must not end a campaign."""
+        with suppress(BrokenPipeError):
+            self._console.print(text, highlight=False, **options)
 
 
 def _arm(arm: Arm) -> str:

@@ -26,7 +26,7 @@ from harness.locks import holder, host_lock_path, locked
 from harness.plan import arms, plan
 from harness.spec import Campaign
 from results.compare import refresh
-from results.errors import UsageError
+from results.errors import ConfigError, UsageError
 from results.records import CampaignRecord, Status, digest
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
         FleetError: if no node answers or one is lost; what was recorded stands.
         StoreError: if a record could not be written; what was recorded before stands.
     """
-    if fleet not in {"ray", "local"}:
-        raise UsageError(f"unknown fleet {fleet!r}", where="--fleet", fix="use ray or local")
+    _refuse_options(fleet, address)
     source = find_campaign(campaign) if isinstance(campaign, str | Path) else campaign
     home = source.resolve().parent if isinstance(source, Path) else Path.cwd()
     path = tuple(dict.fromkeys((str(home), str(Path.cwd())))) if trust else ()
@@ -131,11 +130,40 @@ def run(  # noqa: PLR0913 - the notebook's entry point: every keyword has a defa
         return run_campaign(loaded, options, progress or Silent())
 
 
+def _refuse_options(fleet: str, address: str) -> None:
+    if fleet not in {"ray", "local"}:
+        raise UsageError(f"unknown fleet {fleet!r}", where="--fleet", fix="use ray or local")
+    if fleet == "local" and address != "local":
+        fix = "leave out --address, or use --fleet ray"
+        raise UsageError("the local fleet has no Ray to connect to", where=f"--address {address}", fix=fix)
+    host, _, port = address.rpartition(":")
+    if address not in {"auto", "local"} and not (host and port.isdecimal()):
+        fix = "use auto, local or HOST:PORT"
+        raise UsageError("this is no address of a Ray cluster", where=f"--address {address}", fix=fix)
+
+
 def find_campaign(given: str | Path) -> Path:
-    """The file given, or the shipped campaign of that name where there is no such file."""
+    """The file given, or the shipped campaign of that name where there is no such file.
+
+    Raises:
+        ConfigError: if it is a plain name and none of the shipped ones.
+    """
     path = Path(given)
-    shipped = Path(scenarios.__file__).parent / "campaigns" / f"{path}.yaml"
-    return shipped if not path.exists() and path.name == str(path) and shipped.is_file() else path
+    if path.exists() or path.suffix or path.name != str(path):
+        return path
+    shipped = {file.stem: file for file in (Path(scenarios.__file__).parent / "campaigns").glob("*.yaml")}
+    if path.name not in shipped:
+        known = ", ".join(sorted(shipped))
+        fix = f"give a file, or a shipped campaign: {known}"
+        raise ConfigError("there is neither a file nor a shipped campaign of this name", where=str(given), fix=fix)
+    return shipped[path.name]
+
+
+def _refuse_unwritable(folder: Path, where: str, fix: str) -> None:
+    """Find out before anything is built, not when the first trial is to be recorded."""
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise UsageError(f"{nearest} is not a folder that can be written to", where=where, fix=fix)
 
 
 @contextmanager
@@ -153,6 +181,10 @@ def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> Ca
     """Run a validated campaign; see :func:`run`."""
     from results.store import Store
 
+    if not options.db.resolve().parent.is_dir():
+        raise UsageError("there is no such folder", where=str(options.db.resolve().parent), fix="make it, or pass --db")
+    _refuse_unwritable(options.db.resolve().parent, str(options.db), "pass another --db")
+    _refuse_unwritable(cache_directory(), "the artifact cache", "set JOULEMARK_CACHE to a folder of yours")
     store = Store(options.db, retry_s=_STORE_PATIENCE_S)
     record = _identify(campaign, store, fresh=options.fresh)
     with _only_driver(options.db, record.campaign_id):

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,50 @@ def test_files_that_are_no_stores_are_left_alone(tmp_path: Path) -> None:
         assert shown.exit_code == 2
         assert "this is no DuckDB database" in shown.stderr
     assert db.read_text() == "my notes"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--db", "/nonexistent/store.duckdb"], "there is no such folder"),
+        (["--address", "nowhere"], "auto, local or HOST:PORT"),
+        (["--fleet", "local", "--address", "auto"], "--fleet ray"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_at_once(tmp_path: Path, arguments: list[str], told: str) -> None:
+    """Before anything is built, with exit 2 and what to do."""
+    shown = call("run", _campaign(tmp_path), "--db", tmp_path / "store.duckdb", *arguments)
+    assert shown.exit_code == 2
+    assert told in shown.stderr
+
+
+def test_a_misspelt_shipped_campaign_names_those_there_are() -> None:
+    """A plain name that is no file is looked up among the shipped ones."""
+    shown = call("run", "quickstar")
+    assert shown.exit_code == 2
+    assert "quickstart" in shown.stderr
+
+
+def test_a_report_that_cannot_be_written_is_no_regression(store: Path) -> None:
+    """Exit 1 is kept for regressions."""
+    shown = call("report", "--db", store, "--markdown", "/nonexistent/report.md")
+    assert shown.exit_code == 2
+    assert "/nonexistent/report.md" in shown.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_nothing(store: Path, campaign: Make, tmp_path: Path) -> None:
+    """``report | head`` is fine, and a run goes on although nobody reads its progress."""
+    root = Path(__file__).parents[2]
+    python = f"{sys.executable} -m harness"
+    reading = f"set -o pipefail; {python} report --db {store} | head -1 > /dev/null"
+    assert subprocess.run(["bash", "-c", reading], cwd=root, check=False).returncode == 0
+    db = tmp_path / "store.duckdb"
+    file = tmp_path / "small.yaml"
+    file.write_text(json.dumps(campaign("sound", repeats=3)))
+    running = f"{python} run {file} --db {db} --fleet local --trust 2>&1 | head -1 > /dev/null"
+    assert subprocess.run(["bash", "-c", f"set -o pipefail; {running}"], cwd=root, check=False).returncode == 0
+    with connect(db) as reader:
+        assert reader.sql("SELECT count(*) FROM v_trials WHERE status = 'ok'").fetchall() == [(3,)]
 
 
 def test_a_ray_address_that_does_not_answer_is_told(tmp_path: Path) -> None:

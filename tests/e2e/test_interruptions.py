@@ -85,12 +85,13 @@ def test_a_killed_driver_loses_no_finished_trial_and_the_same_command_resumes(
 
 
 @pytest.mark.slow
-def test_an_interrupt_is_recorded_and_ends_with_130(file: Path, tmp_path: Path) -> None:
-    """Ctrl-C stops the trial in flight, writes it as cancelled, and the next run finishes the campaign."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_recorded_and_ends_with_130(file: Path, tmp_path: Path, number: int) -> None:
+    """Ctrl-C or a polite kill writes the trial in flight as cancelled, and the next run goes on from there."""
     db = tmp_path / "store.duckdb"
     process = start(file, db)
     wait_until(db, process, 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
