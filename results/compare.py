@@ -7,6 +7,7 @@ better rule gives better answers about old runs. It must not know how a figure w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -15,9 +16,9 @@ import numpy as np
 from results.differences import between, compare_campaigns, compare_variants
 from results.errors import NoBaselineError
 from results.facts import SMALLER_IS_FASTER, Facts, FactStore, Scores, by_arm, by_block, load_facts
-from results.quality import QualityDifference, compare_quality
+from results.quality import QualityDifference, compare_quality, is_fraction
 from results.records import Arm, ArmRecord, Comparison, Estimate
-from results.stats import CONFIDENCE, Effect, paired_ratio
+from results.stats import CONFIDENCE, Effect, benjamini_hochberg, paired_ratio
 from results.verdict import Standing, tell
 
 __all__ = ["between", "compare", "compare_campaigns", "compare_variants", "find_baseline", "refresh", "speedup"]
@@ -36,6 +37,17 @@ class Cell(NamedTuple):
         return f"{self.workload} {self.scenario} on {self.device}"
 
 
+class Standard(NamedTuple):
+    """What the arms of one cell are held against."""
+
+    base: ArmRecord | None
+    is_named: bool
+    judge: ArmRecord | None
+    """Whose answers count as right; None where nobody's were judged that could."""
+    in_points: bool
+    """Whether quality is a fraction."""
+
+
 def compare(facts: Facts, *, baseline: str = BEST_FP32, reference: str | None = None) -> tuple[Comparison, ...]:
     """Compare every arm with the baseline of its workload, scenario and device, in the arms' order.
 
@@ -43,18 +55,27 @@ def compare(facts: Facts, *, baseline: str = BEST_FP32, reference: str | None = 
         facts: of one campaign.
         baseline: ``best-fp32``, the fastest arm that keeps fp32, or a variant's name.
         reference: the variant against which quality is told; None takes the first torch arm that keeps fp32,
-            or else the baseline.
+            or else the baseline. Where the reference was not judged, the baseline stands in for it.
 
     Raises:
         NoBaselineError: if no arm has the baseline's name.
     """
     rows: dict[Arm, Comparison] = {}
     estimates = by_arm(facts.estimates)
-    for cell, records in _cells(facts.arms).items():
-        base = find_baseline(cell, records, estimates, baseline)
-        judge = _find_reference(records, reference) or base
+    cells = _cells(facts.arms)
+    bases = {cell: find_baseline(cell, records, estimates, baseline) for cell, records in cells.items()}
+    effects = _effects(cells, bases, estimates)
+    for cell, records in cells.items():
+        base = bases[cell]
+        standard = Standard(
+            base=base,
+            is_named=baseline != BEST_FP32,
+            judge=_find_judge(facts.quality_examples, _find_reference(records, reference), base),
+            in_points=is_fraction(_mean_quality(facts, estimates, record.arm) for record in records),
+        )
         for record in records:
-            rows[record.arm] = _compare_arm(facts, record, base, judge, estimates, named=baseline != BEST_FP32)
+            mine = estimates.get(record.arm, ())
+            rows[record.arm] = _compare_arm(facts, record, standard, mine, effects.get(record.arm))
     return tuple(rows[record.arm] for record in facts.arms)
 
 
@@ -100,7 +121,10 @@ def find_baseline(
 def speedup(
     head: Sequence[Estimate], base: Sequence[Estimate], metric: str, *, confidence: float = CONFIDENCE
 ) -> Effect:
-    """How many times faster head is than base by a metric, paired within block and node; above 1 is faster."""
+    """How many times faster head is than base by a metric, paired within block, node and session.
+
+    Above 1 is faster.
+    """
     mine, theirs = by_block(head, metric), by_block(base, metric)
     shared = sorted(mine.keys() & theirs.keys())
     ours, others = [mine[key] for key in shared], [theirs[key] for key in shared]
@@ -109,34 +133,46 @@ def speedup(
     return paired_ratio(ours, others, confidence=confidence)
 
 
-def _compare_arm(  # noqa: PLR0913 - one arm and all it is held against
-    facts: Facts,
-    record: ArmRecord,
-    base: ArmRecord | None,
-    judge: ArmRecord | None,
+def _effects(
+    cells: Mapping[Cell, Sequence[ArmRecord]],
+    bases: Mapping[Cell, ArmRecord | None],
     estimates: Mapping[Arm, Sequence[Estimate]],
-    *,
-    named: bool,
+) -> dict[Arm, Effect]:
+    """Every arm's speed-up, the baseline's own among them; p-values are corrected for the others, taken together."""
+    found = {
+        record.arm: speedup(estimates[record.arm], estimates[base.arm], record.primary_metric)
+        for cell, records in cells.items()
+        if (base := bases[cell]) is not None
+        for record in records
+        if record.arm in estimates
+    }
+    baselines = {base.arm for base in bases.values() if base is not None}
+    tested = {arm: e.p for arm, e in found.items() if arm not in baselines and e.p is not None}
+    adjusted = dict(zip(tested, benjamini_hochberg(tuple(tested.values())), strict=True))
+    return {arm: replace(effect, p=adjusted.get(arm)) for arm, effect in found.items()}
+
+
+def _compare_arm(
+    facts: Facts, record: ArmRecord, standard: Standard, mine: Sequence[Estimate], effect: Effect | None
 ) -> Comparison:
-    arm = record.arm
-    mine = estimates.get(arm, ())
+    arm, base, judge = record.arm, standard.base, standard.judge
     is_baseline = base is not None and base.arm == arm
-    effect = speedup(mine, estimates[base.arm], record.primary_metric) if base is not None and mine else None
     quality = _quality(facts.quality_examples, arm, judge.arm if judge else None)
     standing = Standing(
         keeps_fp32=record.keeps_fp32,
         is_baseline=is_baseline,
+        is_reference=judge is not None and judge.arm == arm,
         baseline=base.arm.variant if base else None,
-        baseline_is_named=named,
-        finished=bool(mine),
+        baseline_is_named=standard.is_named,
+        finished=len(mine),
         failure=facts.failures.get(arm),
         effect=effect,
         bytes_ratio=_bytes_ratio(facts.stored_bytes, arm, base.arm if base else None),
-        quality=None if judge is not None and judge.arm == arm else quality,
+        quality=quality,
         quality_higher_is_better=record.quality_higher_is_better,
         quality_metric=record.quality_metric,
         fidelity=record.fidelity,
-        quality_in_points=_in_points(facts.quality_examples, arm, judge.arm if judge else None),
+        quality_in_points=standard.in_points,
     )
     return Comparison(
         campaign_id=facts.campaign_id,
@@ -160,10 +196,10 @@ def _compare_arm(  # noqa: PLR0913 - one arm and all it is held against
 
 
 def _quality(scores: Scores, arm: Arm, reference: Arm | None) -> QualityDifference | None:
-    if reference is None or arm not in scores or reference not in scores:
+    if reference is None or not (_is_judged(scores, arm) and _is_judged(scores, reference)):
         return None
     mine, theirs = scores[arm], scores[reference]
-    if mine.size == 0 or mine.shape != theirs.shape or not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
+    if mine.shape != theirs.shape:
         return None
     if arm == reference:
         n = int(mine.size)
@@ -173,10 +209,16 @@ def _quality(scores: Scores, arm: Arm, reference: Arm | None) -> QualityDifferen
     return compare_quality(mine, theirs)
 
 
-def _in_points(scores: Scores, arm: Arm, reference: Arm | None) -> bool:
-    """Whether both are judged by fractions, whose differences people call points."""
-    judged = [scores[a] for a in (arm, reference) if a is not None and a in scores and scores[a].size]
-    return all(float(s.min()) >= 0.0 and float(s.max()) <= 1.0 for s in judged)
+def _is_judged(scores: Scores, arm: Arm) -> bool:
+    return arm in scores and scores[arm].size > 0 and bool(np.isfinite(scores[arm]).all())
+
+
+def _mean_quality(facts: Facts, estimates: Mapping[Arm, Sequence[Estimate]], arm: Arm) -> float | None:
+    """An arm's quality as the summary tells it, or, where no trial tells it, the mean of its scores."""
+    told = [e.metrics["quality"] for e in estimates.get(arm, ()) if "quality" in e.metrics]
+    if told:
+        return median(told)
+    return float(facts.quality_examples[arm].mean()) if _is_judged(facts.quality_examples, arm) else None
 
 
 def _bytes_ratio(stored_bytes: Mapping[Arm, int], arm: Arm, base: Arm | None) -> float | None:
@@ -188,6 +230,12 @@ def _find_reference(records: Sequence[ArmRecord], name: str | None) -> ArmRecord
     if name is not None:
         return next((r for r in records if r.arm.variant == name), None)
     return next((r for r in records if r.keeps_fp32 and r.arm.engine == "torch"), None)
+
+
+def _find_judge(scores: Scores, reference: ArmRecord | None, base: ArmRecord | None) -> ArmRecord | None:
+    """The reference if it was judged, or else the baseline if that was, or else whichever there is."""
+    there = [record for record in (reference, base) if record is not None]
+    return next((record for record in there if _is_judged(scores, record.arm)), there[0] if there else None)
 
 
 def _typical(record: ArmRecord, estimates: Mapping[Arm, Sequence[Estimate]]) -> float | None:

@@ -6,6 +6,7 @@ figures are looked at together, so their p-values are corrected together. It mus
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -58,6 +59,8 @@ class Differences:
     head: str
     paired: bool
     rows: tuple[Difference, ...]
+    left_out: int = 0
+    """Trials of two campaigns that were not compared, for their environment is not the other side's."""
 
 
 def between(store: FactStore, base: str, head: str, *, campaign_id: str | None = None) -> Differences:
@@ -72,17 +75,16 @@ def between(store: FactStore, base: str, head: str, *, campaign_id: str | None =
     Raises:
         NoBaselineError: if there is no such campaign or variant, or nothing that both finished.
         EnvironmentDiffersError: if two campaigns ran in environments that must not be compared.
-        UsageError: if both names are the same.
+        UsageError: if both names mean the same.
     """
-    if base == head:
-        raise UsageError(f"`{base}` would be compared with itself", fix="give two campaigns, or two variants")
+    _refuse_itself(base, head, is_itself=base == head)
     campaigns = {c.campaign_id: c.campaign_id for c in store.campaigns()}
     by_name = {c.name: c.campaign_id for c in store.campaigns()} | campaigns
     if not campaigns:
         raise NoBaselineError("the store holds no campaign yet", fix="run `joulemark run CAMPAIGN.yaml` first")
     if campaign_id is None and base in by_name and head in by_name:
         first, second = by_name[base], by_name[head]
-        refuse_other_environments(store.environments(first), store.environments(second))
+        _refuse_itself(base, head, is_itself=first == second)
         return compare_campaigns(load_facts(store, first), load_facts(store, second))
     chosen = by_name.get(campaign_id) if campaign_id is not None else list(campaigns)[-1]
     if chosen is None:
@@ -91,7 +93,7 @@ def between(store: FactStore, base: str, head: str, *, campaign_id: str | None =
 
 
 def compare_variants(facts: Facts, base: str, head: str, *, metrics: Sequence[str] = METRICS) -> Differences:
-    """Compare two variants of one campaign wherever both finished, paired within block and node.
+    """Compare two variants of one campaign wherever both finished, paired within block, node and session.
 
     Raises:
         NoBaselineError: if a variant does not exist, or the two share no finished block.
@@ -123,39 +125,81 @@ def compare_variants(facts: Facts, base: str, head: str, *, metrics: Sequence[st
 def compare_campaigns(base: Facts, head: Facts, *, metrics: Sequence[str] = METRICS) -> Differences:
     """Compare two campaigns arm by arm, as independent groups of processes.
 
+    Of each arm, only the trials of one kind of environment are taken, the one of which both sides have the most:
+    trials of several kinds, pooled, would tell in what shares each side had them.
+
     Raises:
         NoBaselineError: if no arm finished in both.
+        EnvironmentDiffersError: if none finished in environments alike, naming the field and both values.
     """
     before, after = by_arm(base.estimates), by_arm(head.estimates)
-    rows = []
-    for arm in after:
-        if arm not in before:
-            continue
+    kinds = _kinds([*base.environments.values(), *head.environments.values()])
+    rows, left_out = [], 0
+    shared = [arm for arm in after if arm in before]
+    for arm in shared:
+        earlier, later = _alike(before[arm], after[arm], kinds)
+        left_out += len(before[arm]) + len(after[arm]) - len(earlier) - len(later)
         for metric in metrics:
-            values = _values(after[arm], metric), _values(before[arm], metric)
+            values = _values(later, metric), _values(earlier, metric)
             if all(values):
                 names = (base.campaign_id, head.campaign_id)
                 rows.append(_row(arm, names, metric, values, unpaired_ratio(*values), variant=arm.variant))
-    return _corrected(base.campaign_id, head.campaign_id, rows, paired=False)
+    if shared and not rows:
+        _refuse_other_environments(base, head)
+    return replace(_corrected(base.campaign_id, head.campaign_id, rows, paired=False), left_out=left_out)
 
 
-def refuse_other_environments(base: Mapping[str, Environment], head: Mapping[str, Environment]) -> None:
-    """Let two sets of nodes pass only if each node of head has its like in base.
+def _refuse_itself(base: str, head: str, *, is_itself: bool) -> None:
+    if is_itself:
+        also = "" if base == head else f", which is `{head}`,"
+        raise UsageError(f"`{base}`{also} would be compared with itself", fix="give two campaigns, or two variants")
 
-    Raises:
-        EnvironmentDiffersError: naming the field and both values.
-    """
-    for node, environment in head.items():
-        closest = min((environment.differences(other) for other in base.values()), key=len, default={})
-        if closest:
-            name, (after, before) = next(iter(closest.items()))
-            others = f" (and {len(closest) - 1} more fields)" if len(closest) > 1 else ""
-            was, now = _telling(str(before), str(after))
-            raise EnvironmentDiffersError(
-                f"{name} differs: {was!r} before, {now!r} now{others}",
-                where=node,
-                fix="compare campaigns that ran in one environment: run the base again here",
-            )
+
+def _kinds(environments: Iterable[Environment]) -> dict[str, int]:
+    """Environment id → a number that environments which may be compared share."""
+    firsts: list[Environment] = []
+    kinds: dict[str, int] = {}
+    for environment in environments:
+        like = next((i for i, first in enumerate(firsts) if not environment.differences(first)), len(firsts))
+        if like == len(firsts):
+            firsts.append(environment)
+        kinds[environment.environment_id] = like
+    return kinds
+
+
+def _alike(
+    before: Sequence[Estimate], after: Sequence[Estimate], kinds: Mapping[str, int]
+) -> tuple[Sequence[Estimate], Sequence[Estimate]]:
+    """Both sides' trials of the kind of environment in which both ran the most; nothing where there is none."""
+    ran = [Counter(kinds.get(e.environment_id) for e in side) for side in (before, after)]
+    both = ran[0].keys() & ran[1].keys()
+    kind = max(both, key=lambda k: (min(ran[0][k], ran[1][k]), -1 if k is None else -k), default=None)
+    if kind not in both:
+        return (), ()
+    chosen = [[e for e in side if kinds.get(e.environment_id) == kind] for side in (before, after)]
+    return chosen[0], chosen[1]
+
+
+def _refuse_other_environments(base: Facts, head: Facts) -> None:
+    """Name the field in which the two environments that are closest differ."""
+    ran = [{e.environment_id for e in side.estimates} for side in (base, head)]
+    befores, afters = (
+        [environment for key, environment in side.environments.items() if key in used]
+        for side, used in zip((base, head), ran, strict=True)
+    )
+    found = [(after.differences(before), after.hostname) for before in befores for after in afters]
+    differing = [(fields, host) for fields, host in found if fields]
+    if not differing:
+        return
+    closest, host = min(differing, key=lambda item: len(item[0]))
+    name, (now, then) = next(iter(closest.items()))
+    others = f" (and {len(closest) - 1} more fields)" if len(closest) > 1 else ""
+    was, is_now = _telling(str(then), str(now))
+    raise EnvironmentDiffersError(
+        f"{name} differs: {was!r} before, {is_now!r} now{others}",
+        where=host,
+        fix="compare campaigns that ran in one environment: run the base again here",
+    )
 
 
 def _telling(before: str, after: str) -> tuple[str, str]:

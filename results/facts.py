@@ -30,7 +30,9 @@ class Facts:
     quality_examples: Scores = field(default_factory=dict)
     stored_bytes: Mapping[Arm, int] = field(default_factory=dict)
     failures: Mapping[Arm, Failure] = field(default_factory=dict)
-    """Arms without a finished trial → how their last one ended."""
+    """Arms of which some block did not end ok → how many, and how the last of them ended."""
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    """Environment id → the environment, of every trial."""
 
 
 class FactStore(Protocol):
@@ -56,12 +58,12 @@ class FactStore(Protocol):
         """Arm → bytes of its artifact's files."""
         ...
 
-    def environments(self, campaign_id: str) -> Mapping[str, Environment]:
-        """Node → its environment."""
+    def fingerprints(self, campaign_id: str) -> Mapping[str, Environment]:
+        """Environment id → the environment."""
         ...
 
-    def attempts(self, campaign_id: str) -> Mapping[tuple[Arm, int], tuple[int, Status]]:
-        """Arm and block → number of the latest attempt, and how it ended."""
+    def failures(self, campaign_id: str) -> Mapping[tuple[Arm, int], tuple[Status, str | None]]:
+        """Arm and block → how the latest attempt ended, and why, where that was not ok; by block."""
         ...
 
     def write_comparisons(self, campaign_id: str, rows: Sequence[Comparison]) -> None:
@@ -77,13 +79,17 @@ def load_facts(store: FactStore, campaign_id: str) -> Facts:
         estimates=store.estimates(campaign_id),
         quality_examples=store.quality_examples(campaign_id),
         stored_bytes=store.stored_bytes(campaign_id),
-        failures=_failures(store.attempts(campaign_id)),
+        failures=_failures(store.failures(campaign_id)),
+        environments=store.fingerprints(campaign_id),
     )
 
 
-def by_block(estimates: Iterable[Estimate], metric: str) -> dict[tuple[int, str], float]:
-    """Block and node → a metric's value, where it is there and positive, as a ratio needs."""
-    return {(e.block, e.node): e.metrics[metric] for e in estimates if e.metrics.get(metric, 0.0) > 0.0}
+def by_block(estimates: Iterable[Estimate], metric: str) -> dict[tuple[int, str, str], float]:
+    """Block, node and session → a metric's value, where it is there and positive, as a ratio needs.
+
+    A trial that a later session tried again ran on another day: it has no partner among the earlier ones.
+    """
+    return {(e.block, e.node, e.session): e.metrics[metric] for e in estimates if e.metrics.get(metric, 0.0) > 0.0}
 
 
 def by_arm(estimates: Iterable[Estimate]) -> dict[Arm, list[Estimate]]:
@@ -94,8 +100,9 @@ def by_arm(estimates: Iterable[Estimate]) -> dict[Arm, list[Estimate]]:
     return grouped
 
 
-def _failures(attempts: Mapping[tuple[Arm, int], tuple[int, Status]]) -> dict[Arm, Failure]:
-    """How the last block of each arm without a finished trial ended."""
-    finished = {arm for (arm, _), (_, status) in attempts.items() if status is Status.OK}
-    by_block = sorted(attempts.items(), key=lambda item: item[0][1])
-    return {arm: Failure(status=status, reason=None) for (arm, _), (_, status) in by_block if arm not in finished}
+def _failures(ended: Mapping[tuple[Arm, int], tuple[Status, str | None]]) -> dict[Arm, Failure]:
+    found: dict[Arm, Failure] = {}
+    for (arm, _), (status, reason) in sorted(ended.items(), key=lambda item: item[0][1]):
+        before = found[arm].trials if arm in found else 0
+        found[arm] = Failure(status=status, reason=reason, trials=before + 1)
+    return found

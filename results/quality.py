@@ -7,6 +7,7 @@ variants were given the same examples in the same order.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,6 +78,12 @@ def compare_quality(
         method=method,
         confidence=confidence,
     )
+
+
+def is_fraction(means: Iterable[float | None]) -> bool:
+    """Whether the arms of one table, by the mean quality of each, are judged by fractions, whose steps are points."""
+    told = [mean for mean in means if mean is not None]
+    return bool(told) and all(0.0 <= mean <= 1.0 for mean in told)
 
 
 def mcnemar_p(gained: int, lost: int) -> float:

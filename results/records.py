@@ -290,7 +290,8 @@ class RunRecord:
     readings: tuple[Reading, ...] = ()
     absences: tuple[Absence, ...] = ()
     quality_examples: NDArray[np.float64] | None = None
-    """Per-example scores of shape ``[examples]``, kept so that quality is compared in pairs."""
+    """Per-example scores of shape ``[examples]``, for quality in pairs."""
+    session: str = ""  # one run of the driver: only trials of one are paired
 
     @property
     def measured_s(self) -> float | None:
@@ -300,13 +301,15 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """One process's figures for its arm: what a comparison pairs within a block."""
+    """The figures of one process that ended ok: what a comparison pairs within a block."""
 
     arm: Arm
     block: int
     node: str
     metrics: Mapping[str, float]
-    """Of trials with status ``ok``: metric name → value."""
+    """Metric name → value."""
+    session: str = ""
+    environment_id: str = ""  # of the node as it was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,8 +317,8 @@ class Comparison:
     """One arm against the baseline of its workload, scenario and device; derived, and rebuilt from the raw rows.
 
     ``speedup`` is above 1 where the arm is faster by its primary metric; ``speedup_lo`` and ``speedup_hi``
-    bound it at ``confidence`` or are None with too few blocks. Quality figures compare with the reference arm
-    (the torch fp32 one where there is one), example by example; they are None where either was not judged.
+    bound it at ``confidence`` or are None with too few blocks. ``speedup_p`` is corrected for all the campaign's
+    arms (Benjamini–Hochberg). Quality is compared with ``quality_reference``, the baseline where none was judged.
     """
 
     campaign_id: str
@@ -334,7 +337,7 @@ class Comparison:
     quality_hi: float | None
     quality_p: float | None
     verdict: str
-    """One plain clause: ``2.4× faster, same quality``; ``no faster, 58% smaller``; ``slower than fp32``."""
+    """One plain clause: ``2.4× faster than the best fp32, same quality``."""
 
 
 def canonical_json(value: object) -> str:

@@ -39,6 +39,22 @@ def refuse_what_is_no_file(path: Path, *, must_exist: bool) -> None:
         raise NotAStoreError("its folder does not exist", where=str(path), fix="make the folder, or pass another --db")
 
 
+def refuse_orphaned_log(path: Path) -> None:
+    """Tell, before a store is made, that the log of a lost one lies beside it: DuckDB would write it into the new one.
+
+    Raises:
+        NotAStoreError: naming the file to move.
+    """
+    log = path.with_name(f"{path.name}.wal")
+    # In this order, so that a store which another process has just made, and its log, are not taken for this.
+    if log.exists() and not path.exists():
+        raise NotAStoreError(
+            "there is no store here, but the log of one",
+            where=str(path),
+            fix=f"put the store back beside `{log}`, or move that file away",
+        )
+
+
 def refuse_version(version: int | None, newest: int, path: Path) -> None:
     """Check the number of the schema that was found.
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from results import migrations, refusals, tables
+from results import migrations, queries, refusals, tables
 from results.errors import StoreError, UsageError
 from results.records import (
     Arm,
@@ -148,44 +148,35 @@ class Store:
 
     def attempts(self, campaign_id: str) -> Mapping[tuple[Arm, int], tuple[int, Status]]:
         """Arm and block → number of the latest attempt, and how it ended."""
-        rows = self._read(
-            "SELECT workload, variant, engine, scenario, device, block, "
-            "max(attempt) AS attempt, arg_max(status, attempt) AS status "
-            "FROM trial WHERE campaign_id = ? GROUP BY ALL",
-            campaign_id,
-        )
+        rows = self._read(queries.LATEST, campaign_id)
         return {(tables.arm_of(row), row["block"]): (row["attempt"], Status(row["status"])) for row in rows}
+
+    def failures(self, campaign_id: str) -> Mapping[tuple[Arm, int], tuple[Status, str | None]]:
+        """Arm and block → how the latest attempt ended, and why, where that was not ok; by block."""
+        rows = self._read(queries.LATEST, campaign_id)
+        return {
+            (tables.arm_of(row), row["block"]): (Status(row["status"]), row["reason"])
+            for row in rows
+            if row["status"] != Status.OK
+        }
 
     def environments(self, campaign_id: str) -> Mapping[str, Environment]:
         """Node → its environment, as its newest trial found it."""
-        rows = self._read(
-            "SELECT node, environment.* FROM environment JOIN ("
-            "SELECT node, arg_max(environment_id, trial_no) AS environment_id FROM trial "
-            "WHERE campaign_id = ? GROUP BY node) USING (environment_id) ORDER BY node",
-            campaign_id,
-        )
+        rows = self._read(queries.NEWEST_ENVIRONMENTS, campaign_id)
         return {row["node"]: tables.environment_record(row) for row in rows}
+
+    def fingerprints(self, campaign_id: str) -> Mapping[str, Environment]:
+        """Environment id → the environment, of every one in which a trial of the campaign ran."""
+        rows = self._read(queries.ENVIRONMENTS, campaign_id)
+        return {row["environment_id"]: tables.environment_record(row) for row in rows}
 
     def estimates(self, campaign_id: str) -> tuple[Estimate, ...]:
         """The figures of every trial that ended ok in its latest attempt, by block and position."""
-        rows = self._read(
-            "SELECT trial_no, position, workload, variant, engine, scenario, device, block, node, "
-            "list(name) AS names, list(value) AS told "
-            "FROM _settled LEFT JOIN _figure USING (trial_no) "
-            "WHERE campaign_id = ? GROUP BY ALL ORDER BY block, position",
-            campaign_id,
-        )
-        return tuple(map(tables.estimate, rows))
+        return tuple(map(tables.estimate, self._read(queries.ESTIMATES, campaign_id)))
 
     def quality_examples(self, campaign_id: str) -> Mapping[Arm, NDArray[np.float64]]:
         """Arm → per-example scores, shape ``[examples]``, of its first judged trial that ended ok."""
-        rows = self._read(
-            "WITH judged AS ("
-            "SELECT trial_no, list(score ORDER BY example) AS scores FROM quality_example GROUP BY trial_no) "
-            "SELECT workload, variant, engine, scenario, device, arg_min(scores, block) AS scores "
-            "FROM judged JOIN _settled USING (trial_no) WHERE campaign_id = ? GROUP BY ALL",
-            campaign_id,
-        )
+        rows = self._read(queries.FIRST_SCORES, campaign_id)
         return {tables.arm_of(row): np.asarray(row["scores"], dtype=np.float64) for row in rows}
 
     def stored_bytes(self, campaign_id: str) -> Mapping[Arm, int]:
@@ -298,6 +289,7 @@ def _connect(path: Path, *, read_only: bool, deadline: float) -> duckdb.DuckDBPy
 def _create(path: Path) -> None:
     """Make an empty store beside its place and move it there whole, so that no process ever meets half of one."""
     refusals.refuse_what_is_no_file(path, must_exist=False)
+    refusals.refuse_orphaned_log(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with opened(fresh, read_only=False, retry_s=0) as connection:
@@ -307,12 +299,27 @@ def _create(path: Path) -> None:
         except FileExistsError:
             return  # another process made it first
         except OSError:
-            fresh.rename(path)  # a file system without hard links
+            _copy_new(fresh, path)  # a file system without hard links
     except OSError as error:
         raise StoreError(f"the store cannot be made: {error.strerror}", where=str(path)) from error
     finally:
         fresh.unlink(missing_ok=True)
         fresh.with_name(f"{fresh.name}.wal").unlink(missing_ok=True)
+
+
+def _copy_new(source: Path, path: Path) -> None:
+    """Copy a file to where there is none; a file that another process made there first stays as it is."""
+    content = source.read_bytes()
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return
+    try:
+        with file:
+            file.write(content)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _append(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, conflict: str = "") -> None:

@@ -96,6 +96,7 @@ def trial_row(trial_no: int, record: RunRecord) -> Row:
         "status": record.status.value,
         "reason": record.reason,
         "node": record.node,
+        "session": record.session,
         "started_at": utc(record.started_at),
         "wall_s": record.wall_s,
         "opened_ns": window.opened_ns if window else None,
@@ -151,8 +152,8 @@ def arm_record(row: Row) -> ArmRecord:
 
 
 def estimate(row: Row) -> Estimate:
-    """From a row with a trial's arm, ``block``, ``node``, and lists of ``names`` and of values ``told``."""
-    values = _named(row, ("block", "node"))
+    """From a row with a trial's arm, where and when it ran, and lists of ``names`` and of values ``told``."""
+    values = _named(row, ("block", "node", "session", "environment_id"))
     told = _named(row, ("names", "told"))
     metrics = {name: value for name, value in zip(told["names"], told["told"], strict=True) if name is not None}
     return Estimate(arm=arm_of(row), metrics=metrics, **values)

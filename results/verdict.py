@@ -1,12 +1,14 @@
 """One plain clause per arm, and the rules by which it may be said.
 
-*Faster* and *slower* are said only where the interval excludes 1 and the effect is past the minimum; *same
-quality* only where the examples could have shown a difference that matters. Everything short of that says so. It
-must not know where the figures came from, nor how wide the reader's terminal is.
+*Faster* and *slower* are said only where the interval excludes 1, the effect is past the minimum and the p-value
+that was corrected for all arms looked at is small; *no faster* only where the interval leaves no room for a gain;
+*same quality* only where the examples could have shown a difference that matters. Everything short of that says so.
+It must not know where the figures came from, nor how wide the reader's terminal is.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -39,12 +41,14 @@ class Speed(StrEnum):
     FASTER = "faster"
     SLOWER = "slower"
     NO_FASTER = "no faster"
+    UNCLEAR = "unclear"
     PERHAPS_FASTER = "perhaps faster"
     PERHAPS_SLOWER = "perhaps slower"
     PERHAPS_EQUAL = "perhaps equal"
 
 
 FASTER: Final = frozenset({Speed.FASTER, Speed.PERHAPS_FASTER})
+SLOWER: Final = frozenset({Speed.SLOWER, Speed.PERHAPS_SLOWER})
 
 
 class Sameness(StrEnum):
@@ -58,10 +62,11 @@ class Sameness(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """How the last trial of an arm that never finished ended."""
+    """How many trials of an arm did not end ok, and how the last of them ended."""
 
     status: Status
     reason: str | None
+    trials: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,18 +75,23 @@ class Standing:
 
     keeps_fp32: bool
     is_baseline: bool
+    is_reference: bool
+    """Whether its quality is what the others' is held against, and so needs no word."""
     baseline: str | None
     """The baseline's variant; None where it has no finished trial."""
     baseline_is_named: bool
-    finished: bool
+    finished: int
+    """Trials that ended ok."""
     failure: Failure | None
     effect: Effect | None
+    """Its p is corrected for all the arms that are looked at together."""
     bytes_ratio: float | None
     """Stored bytes over the baseline's."""
     quality: QualityDifference | None
-    """None for the reference itself and where either was not judged."""
+    """None where either was not judged."""
     quality_higher_is_better: bool
     quality_metric: str
+    """Empty where the workload has no quality."""
     quality_in_points: bool
     fidelity: bool = False
     """Whether quality is agreement with the model's own fp32, and so is called fidelity."""
@@ -91,23 +101,39 @@ def tell(standing: Standing) -> str:
     """The verdict, as one line."""
     if not standing.finished:
         return _ending(standing.failure)
+    clauses: list[str | None] = []
     if standing.is_baseline:
-        return "the baseline" if standing.baseline_is_named else "baseline: the best fp32"
-    quality = _quality_clause(standing)
-    if standing.baseline is None:
-        return ", ".join(filter(None, ("no baseline to compare with", quality)))
-    speed, gained = _speed_clause(standing)
-    return ", ".join(filter(None, (speed, _bytes_clause(standing.bytes_ratio, gained=gained), quality)))
+        clauses.append("the baseline" if standing.baseline_is_named else "baseline: the best fp32")
+    elif standing.baseline is None:
+        clauses += ["no baseline to compare with", _quality_clause(standing)]
+    else:
+        speed, gained = _speed_clause(standing)
+        clauses += [speed, _bytes_clause(standing.bytes_ratio, gained=gained), _quality_clause(standing)]
+    if standing.failure is not None:
+        clauses.append(some_failed(standing.failure.trials, standing.finished))
+    return ", ".join(filter(None, clauses))
 
 
-def judge_speed(ratio: float, lo: float | None, hi: float | None) -> Speed:
-    """What may be said of a speed-up, given the bounds of its interval, or None where it has none."""
+def some_failed(failed: int, finished: int) -> str:
+    """How many of an arm's trials failed, in words."""
+    return f"{failed} of {failed + finished} trials failed"
+
+
+def judge_speed(ratio: float, bounds: tuple[float, float] | None, p: float | None) -> Speed:
+    """What may be said of a speed-up.
+
+    Args:
+        ratio: above 1 is faster.
+        bounds: of its interval, or None where it has none.
+        p: two-sided against a ratio of 1, corrected for all that are looked at together; None takes the interval alone.
+    """
     faster, slower = ratio >= 1 + MIN_EFFECT, ratio <= 1 / (1 + MIN_EFFECT)
-    if lo is None or hi is None:
+    if bounds is None:
         return Speed.PERHAPS_FASTER if faster else Speed.PERHAPS_SLOWER if slower else Speed.PERHAPS_EQUAL
-    if faster and lo > 1.0:
-        return Speed.FASTER
-    return Speed.SLOWER if slower and hi < 1.0 else Speed.NO_FASTER
+    if (faster and bounds[0] > 1.0) or (slower and bounds[1] < 1.0):
+        sure = p is None or p <= 1.0 - CONFIDENCE
+        return (Speed.FASTER if faster else Speed.SLOWER) if sure else Speed.UNCLEAR
+    return Speed.NO_FASTER if bounds[1] < 1.0 + MIN_EFFECT else Speed.UNCLEAR
 
 
 def judge_quality(
@@ -137,6 +163,11 @@ def times(ratio: float) -> str:
     return f"{ratio:.1f}×" if round(ratio, 1) < 10 else f"{ratio:,.0f}×"
 
 
+def two_decimals(value: float) -> str:
+    """A positive number to two decimals, or as many as two significant digits need: ``2.37``, ``0.0042``."""
+    return f"{value:.{max(2, 1 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
+
+
 def signed_points(delta: float) -> str:
     """A difference of fractions in points, with its sign: ``−2.1``, ``+0.3``, ``0.0``."""
     rounded = round(delta * 100.0, 1)
@@ -158,24 +189,25 @@ def _speed_clause(standing: Standing) -> tuple[str, bool]:
     effect = standing.effect
     if effect is None or effect.ratio is None:
         return "no block shared with the baseline", False
-    speed = judge_speed(effect.ratio, effect.lo, effect.hi)
+    bounds = (effect.lo, effect.hi) if effect.lo is not None and effect.hi is not None else None
+    speed = judge_speed(effect.ratio, bounds, effect.p)
+    than = f"than `{standing.baseline}`" if standing.baseline_is_named else "than the best fp32"
     size = times(effect.ratio if effect.ratio >= 1 else 1 / effect.ratio)
     caveat = f"({effect.n} {'block' if effect.n == 1 else 'blocks'}, no interval)"
     clause = {
-        Speed.FASTER: f"{size} faster",
-        Speed.SLOWER: f"{size} slower than {_than(standing)}",
-        Speed.NO_FASTER: "no faster",
-        Speed.PERHAPS_FASTER: f"about {size} faster {caveat}",
-        Speed.PERHAPS_SLOWER: f"about {size} slower than {_than(standing)} {caveat}",
+        Speed.FASTER: f"{size} faster {than}",
+        Speed.SLOWER: f"{size} slower {than}",
+        Speed.NO_FASTER: f"no faster {than}",
+        Speed.UNCLEAR: f"speed unclear ({_bounded(effect.ratio, bounds)})",
+        Speed.PERHAPS_FASTER: f"about {size} faster {than} {caveat}",
+        Speed.PERHAPS_SLOWER: f"about {size} slower {than} {caveat}",
         Speed.PERHAPS_EQUAL: f"about as fast {caveat}",
     }[speed]
     return clause, speed in FASTER
 
 
-def _than(standing: Standing) -> str:
-    if standing.baseline_is_named:
-        return str(standing.baseline)
-    return "the best fp32" if standing.keeps_fp32 else "fp32"
+def _bounded(ratio: float, bounds: tuple[float, float] | None) -> str:
+    return f"{two_decimals(ratio)}×" + (f", {two_decimals(bounds[0])}–{two_decimals(bounds[1])}×" if bounds else "")
 
 
 def _bytes_clause(ratio: float | None, *, gained: bool) -> str | None:
@@ -188,8 +220,11 @@ def _bytes_clause(ratio: float | None, *, gained: bool) -> str | None:
 
 
 def _quality_clause(standing: Standing) -> str | None:
+    noun = "fidelity" if standing.fidelity else "quality"
     difference = standing.quality
     if difference is None:
+        return f"{noun} not judged" if standing.quality_metric else "quality not measured"
+    if standing.is_reference:
         return None
     sameness = judge_quality(
         difference.delta,
@@ -198,13 +233,14 @@ def _quality_clause(standing: Standing) -> str | None:
         higher_is_better=standing.quality_higher_is_better,
         in_points=standing.quality_in_points,
     )
-    noun = "fidelity" if standing.fidelity else "quality"
     if sameness in {Sameness.BETTER, Sameness.WORSE}:
         return f"{_size(difference.delta, standing)} {sameness.value}"
     if standing.keeps_fp32:
         return None
-    if sameness is Sameness.SAME:
-        return f"same {noun}"
+    return f"same {noun}" if sameness is Sameness.SAME else _unclear(noun, difference, standing)
+
+
+def _unclear(noun: str, difference: QualityDifference, standing: Standing) -> str:
     if not standing.quality_in_points:
         return f"no difference shown in {standing.quality_metric}"
     examples = f"{difference.n:,} {'example' if difference.n == 1 else 'examples'}"

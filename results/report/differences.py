@@ -32,7 +32,14 @@ _NAMES = {
 def as_json(found: Differences) -> dict[str, Any]:
     """A document of plain values, in SI units."""
     rows = [asdict(row) for row in found.rows]
-    return {"schema": SCHEMA, "base": found.base, "head": found.head, "paired": found.paired, "rows": rows}
+    return {
+        "schema": SCHEMA,
+        "base": found.base,
+        "head": found.head,
+        "paired": found.paired,
+        "left_out": found.left_out,
+        "rows": rows,
+    }
 
 
 def render(found: Differences, console: Console) -> None:
@@ -51,6 +58,9 @@ def render(found: Differences, console: Console) -> None:
     looked = len(found.rows)
     note = f"ratio is head over base with its 95% interval; p is corrected for the {looked} figures looked at"
     console.print(Text(note, style="dim"))
+    if found.left_out:
+        left = f"{found.left_out:,} trial{'' if found.left_out == 1 else 's'} left out: of another environment"
+        console.print(Text(left, style="dim"))
 
 
 def _grid(found: Differences, rows: list[Difference]) -> Grid:

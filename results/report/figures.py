@@ -10,7 +10,7 @@ import math
 from typing import Final
 
 from results.records import Method
-from results.verdict import signed_points
+from results.verdict import signed_points, two_decimals
 
 MISSING: Final = "—"
 GAP: Final = "\u00a0"
@@ -89,10 +89,10 @@ def grams(value_g: float | None, method: str | None = None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """A ratio as ``2.37×`` or, from ten, ``12.4×``."""
+    """A ratio as ``2.37×`` or, from ten, ``12.4×``; a small one with two significant digits, as ``0.0042×``."""
     if value is None:
         return MISSING
-    return f"{value:.2f}×" if value < 9.995 else f"{significant(value)}×"
+    return f"{two_decimals(value)}×" if value < 9.995 else f"{significant(value)}×"
 
 
 def interval(lo: float | None, hi: float | None) -> str:

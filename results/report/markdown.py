@@ -15,6 +15,10 @@ from results.report.summary import Report, Table, answer
 _SPECIAL = re.compile(r"([\\|*_<>\[\]~#$&])")
 
 
+_LINKING = re.compile(r"@|#(?=\d)|(?:https?|ftp|mailto|xmpp):|www(?=\.)|\bGH(?=-\d)", re.IGNORECASE)
+_NO_WIDTH = "&#8203;"
+
+
 def render(report: Report) -> str:
     """The whole report, ending with a line break."""
     return "\n\n".join(_blocks(report)) + "\n"
@@ -34,12 +38,18 @@ def table(summary: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Text in which Markdown and HTML see nothing of theirs; backticks are shown, not obeyed."""
-    return _SPECIAL.sub(r"\\\1", text.replace("`", "'"))
+    """Text in which Markdown and HTML see nothing of theirs; backticks are shown, not obeyed.
+
+    Addresses, ``@names`` and ``#numbers`` get a space without width, so that no page links or notifies anyone.
+    """
+    escaped = _SPECIAL.sub(r"\\\1", text.replace("`", "'"))
+    return _LINKING.sub(rf"\g<0>{_NO_WIDTH}", escaped)
 
 
 def _blocks(report: Report) -> Iterable[str]:
     yield f"# {escape(report.provenance.campaign)}"
+    if report.unfinished:
+        yield f"> {escape(report.unfinished)}"
     yield f"**{_sentence(report.headline)}**"
     for summary in report.tables:
         yield f"## {escape(wording.title(summary))}"
@@ -47,7 +57,7 @@ def _blocks(report: Report) -> Iterable[str]:
         if said != report.headline:
             yield _sentence(said)
         yield table(summary)
-        notes = [escape(note) for note in wording.notes(report, summary)]
+        notes = [escape(note) for note in wording.notes(summary)]
         if notes:
             yield "<br>\n".join(f"<sub>{note}</sub>" for note in notes)
     sections: tuple[tuple[str, Sequence[str]], ...] = (
@@ -64,7 +74,8 @@ def _blocks(report: Report) -> Iterable[str]:
             yield f"## {heading}"
             yield "\n".join(f"- {escape(line)}" for line in lines)
     yield "## Again"
-    yield "```sh\n" + "\n".join(wording.rerun(report)) + "\n```"
+    yield escape(wording.AGAIN)
+    yield "```sh\n" + "\n".join(wording.look_further(report)) + "\n```"
 
 
 def _sentence(sentence: str) -> str:

@@ -6,6 +6,7 @@ report, nor recompute a figure that the views tell.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -24,6 +25,7 @@ from results.report.summary import (
     Row,
     Table,
     headline,
+    unfinished,
 )
 
 BEST_FP32: Final = "best-fp32"
@@ -59,8 +61,10 @@ def build(reader: Source, campaign_id: str | None = None) -> Report:
     campaign = _find_campaign(reader, campaign_id)
     this = campaign["campaign_id"]
     tables = _tables(reader, campaign, this)
+    provenance = _provenance(reader, campaign, this)
     return Report(
         headline=headline(tables),
+        unfinished=unfinished(provenance),
         tables=tables,
         absences=_absences(reader, this),
         endings=_endings(reader, this),
@@ -69,7 +73,7 @@ def build(reader: Source, campaign_id: str | None = None) -> Report:
         machines=_machines(reader, this),
         carbon=_carbon(campaign),
         carbon_absence=campaign["carbon_absence"],
-        provenance=_provenance(reader, campaign, this),
+        provenance=provenance,
     )
 
 
@@ -92,19 +96,13 @@ def _find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
 def _tables(reader: Source, campaign: Mapping[str, Any], this: str) -> tuple[Table, ...]:
     """One table for each workload, scenario and device, in the order of the campaign's arms."""
     found = _rows(reader, queries.ARMS, this)
-    reasons = {e.arm: e.reason for e in _endings(reader, this)}
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in found:
         cells.setdefault((row["workload"], row["scenario"], row["device"]), []).append(row)
-    return tuple(_table(cell, rows, campaign, reasons) for cell, rows in cells.items())
+    return tuple(_table(cell, rows, campaign) for cell, rows in cells.items())
 
 
-def _table(
-    cell: tuple[str, str, str],
-    rows: list[Mapping[str, Any]],
-    campaign: Mapping[str, Any],
-    reasons: Mapping[Arm, str],
-) -> Table:
+def _table(cell: tuple[str, str, str], rows: list[Mapping[str, Any]], campaign: Mapping[str, Any]) -> Table:
     first = rows[0]
     baseline = next((r["baseline_variant"] for r in rows if r["baseline_variant"]), None)
     base_bytes = next((r["artifact_bytes"] for r in rows if r["variant"] == baseline), None)
@@ -120,27 +118,18 @@ def _table(
         baseline=baseline,
         baseline_is_named=campaign["baseline"] != BEST_FP32,
         reference=reference,
-        rows=tuple(_row(r, baseline, reference, base_bytes, reasons) for r in rows),
+        rows=tuple(_row(r, baseline, reference, base_bytes) for r in rows),
     )
 
 
-def _row(
-    told: Mapping[str, Any],
-    baseline: str | None,
-    reference: str | None,
-    base_bytes: int | None,
-    reasons: Mapping[Arm, str],
-) -> Row:
-    arm = _arm(told)
-    verdict = told["verdict"] or "not compared yet"
-    if told["n_trials"] == 0 and reasons.get(arm) and ":" not in verdict:
-        verdict = f"{verdict}: {reasons[arm]}"
+def _row(told: Mapping[str, Any], baseline: str | None, reference: str | None, base_bytes: int | None) -> Row:
     return Row(
-        arm=arm,
+        arm=_arm(told),
         keeps_fp32=told["keeps_fp32"],
         is_baseline=told["variant"] == baseline,
         is_reference=told["variant"] == reference and told["quality_delta"] is not None,
         trials=told["n_trials"],
+        trials_failed=told["trials_failed"],
         blocks=told["blocks"] or 0,
         latency_p50_s=told["latency_p50_s"],
         latency_p90_s=told["latency_p90_s"],
@@ -149,6 +138,7 @@ def _row(
         speedup=told["speedup"],
         speedup_lo=told["speedup_lo"],
         speedup_hi=told["speedup_hi"],
+        speedup_p=told["speedup_p"],
         artifact_bytes=told["artifact_bytes"],
         bytes_ratio=told["artifact_bytes"] / base_bytes if told["artifact_bytes"] and base_bytes else None,
         peak_rss_bytes=told["peak_rss_bytes"],
@@ -161,45 +151,40 @@ def _row(
         energy_j_per_inference=told["energy_j_per_inference"],
         energy_method=told["energy_method"],
         gco2e_per_1k=told["gco2e_per_1k"],
-        verdict=verdict,
+        verdict=told["verdict"] or "not compared yet",
     )
 
 
 def _absences(reader: Source, this: str) -> tuple[Missing, ...]:
-    """Each missing figure and reason once, with whose it is unless it is everyone's."""
-    everyone = {r["variant"] for r in _rows(reader, queries.MEASURED_VARIANTS, this)}
-    found = _rows(
-        reader,
-        queries.ABSENCES,
-        this,
-    )
+    """Each missing figure and reason once, with whose it is, and under which load, unless it is everyone's."""
+    measured = _rows(reader, queries.MEASURED, this)
+    variants, scenarios = ({row[name] for row in measured} for name in ("variant", "scenario"))
     return tuple(
-        Missing(metric=r["metric"], reason=r["reason"], trials=r["trials"], variants=_some(r["variants"], everyone))
-        for r in found
+        Missing(
+            metric=r["metric"],
+            reason=r["reason"],
+            trials=r["trials"],
+            variants=_some(r["variants"], variants),
+            scenarios=_some(r["scenarios"], scenarios),
+        )
+        for r in _rows(reader, queries.ABSENCES, this)
     )
 
 
 def _endings(reader: Source, this: str) -> tuple[Ended, ...]:
-    found = _rows(
-        reader,
-        queries.ENDINGS,
-        this,
-    )
+    found = _rows(reader, queries.ENDINGS, this)
     return tuple(Ended(arm=_arm(r), status=r["status"], reason=r["reason"], trials=r["trials"]) for r in found)
 
 
 def _flags(reader: Source, this: str) -> tuple[Flag, ...]:
-    everyone = {r["variant"] for r in _rows(reader, queries.MEASURED_VARIANTS, this)}
-    found = _rows(
-        reader,
-        queries.FLAGS,
-        this,
-    )
+    everyone = {r["variant"] for r in _rows(reader, queries.MEASURED, this)}
+    found = _rows(reader, queries.FLAGS, this)
     return tuple(
         Flag(
             name=r["flag"],
             meaning=FLAG_MEANINGS.get(r["flag"], ""),
             trials=r["trials"],
+            of_trials=r["of_trials"],
             variants=_some(r["variants"], everyone),
         )
         for r in found
@@ -207,20 +192,12 @@ def _flags(reader: Source, this: str) -> tuple[Flag, ...]:
 
 
 def _energy(reader: Source, this: str) -> tuple[EnergySource, ...]:
-    found = _rows(
-        reader,
-        queries.ENERGY,
-        this,
-    )
+    found = _rows(reader, queries.ENERGY, this)
     return tuple(EnergySource(method=r["method"], source=r["source"]) for r in found)
 
 
 def _machines(reader: Source, this: str) -> tuple[Machine, ...]:
-    found = _rows(
-        reader,
-        queries.MACHINES,
-        this,
-    )
+    found = _rows(reader, queries.MACHINES, this)
     return tuple(
         Machine(
             node=r["node"],
@@ -238,11 +215,8 @@ def _carbon(campaign: Mapping[str, Any]) -> CarbonBasis | None:
 
 
 def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Provenance:
-    counted = _rows(
-        reader,
-        queries.COUNTS,
-        this,
-    )[0]
+    counted = _rows(reader, queries.COUNTS, this)[0]
+    repeats = json.loads(campaign["spec"]).get("repeats")
     return Provenance(
         campaign_id=campaign["campaign_id"],
         campaign=campaign["campaign"],
@@ -252,6 +226,8 @@ def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Prove
         git_shas=tuple(counted["git_shas"] or ()),
         trials=counted["trials"],
         trials_ok=counted["trials_ok"],
+        trials_planned=counted["arms"] * repeats if repeats is not None else None,
+        trials_reached=counted["trials_reached"],
         measured_s=counted["measured_s"],
         wall_s=counted["wall_s"],
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from results.quality import is_fraction
 from results.records import Arm, CarbonBasis, Environment
-from results.verdict import FASTER, Sameness, Speed, judge_quality, judge_speed, times
+from results.verdict import FASTER, SLOWER, Sameness, Speed, judge_quality, judge_speed, some_failed, times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,10 @@ class Row:
     is_baseline: bool
     is_reference: bool
     trials: int
+    """Those that ended ok."""
     blocks: int
+    trials_failed: int = 0
+    """Blocks whose latest trial did not end ok."""
     latency_p50_s: float | None = None
     latency_p90_s: float | None = None
     latency_p99_s: float | None = None
@@ -32,6 +36,8 @@ class Row:
     speedup: float | None = None
     speedup_lo: float | None = None
     speedup_hi: float | None = None
+    speedup_p: float | None = None
+    """Corrected for all arms of the campaign."""
     artifact_bytes: int | None = None
     bytes_ratio: float | None = None
     """Stored bytes over the baseline's."""
@@ -52,7 +58,9 @@ class Row:
         """What may be said of its speed; None for the baseline and where there is no ratio."""
         if self.is_baseline or self.speedup is None:
             return None
-        return judge_speed(self.speedup, self.speedup_lo, self.speedup_hi)
+        bounded = self.speedup_lo is not None and self.speedup_hi is not None
+        bounds = (self.speedup_lo or 0.0, self.speedup_hi or 0.0) if bounded else None
+        return judge_speed(self.speedup, bounds, self.speedup_p)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +81,8 @@ class Table:
 
     @property
     def quality_is_fraction(self) -> bool:
-        """Whether every quality lies in [0, 1], so that differences are told in points."""
-        told = [row.quality for row in self.rows if row.quality is not None]
-        return all(0.0 <= quality <= 1.0 for quality in told)
+        """Whether every arm's quality lies in [0, 1], so that differences are told in points."""
+        return is_fraction(row.quality for row in self.rows)
 
     def sameness(self, row: Row) -> Sameness | None:
         """What may be said of a row's quality; None where it was not judged."""
@@ -105,6 +112,8 @@ class Missing:
     trials: int
     variants: tuple[str, ...]
     """Whose trials; empty where it is all of the campaign's."""
+    scenarios: tuple[str, ...] = ()
+    """Under which loads; empty where it is all of the campaign's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +128,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """A warning that instruments or loads put on figures."""
+    """A warning that instruments or loads put on figures of some of the campaign's trials."""
 
     name: str
     meaning: str
     trials: int
+    of_trials: int
     variants: tuple[str, ...]
 
 
@@ -155,6 +165,10 @@ class Provenance:
     git_shas: tuple[str, ...]
     trials: int
     trials_ok: int
+    trials_planned: int | None
+    """Arms times blocks; None where the stored campaign does not tell how many blocks."""
+    trials_reached: int
+    """Of those planned, how many have run at least once."""
     measured_s: float
     wall_s: float
 
@@ -164,6 +178,8 @@ class Report:
     """All that is said of a campaign."""
 
     headline: str
+    unfinished: str | None
+    """What is still to run, in words; None where nothing is."""
     tables: tuple[Table, ...]
     absences: tuple[Missing, ...]
     endings: tuple[Ended, ...]
@@ -204,12 +220,16 @@ def answer(table: Table) -> str:
         about = "about " if best.speed is Speed.PERHAPS_FASTER else ""
         clause = _quality_words(table, best)
         gain = f"{about}{times(best.speedup)} faster than {base}{clause}"
-        return f"{where}, {_name(best.arm.variant)} answers {question} {gain}"
+        failed = f", but {some_failed(best.trials_failed, best.trials)}" if best.trials_failed else ""
+        return f"{where}, {_name(best.arm.variant)} answers {question} {gain}{failed}"
     smallest = _smallest_as_good(table)
     coda = ""
     if smallest is not None and smallest.bytes_ratio is not None:
-        coda = f"; {_name(smallest.arm.variant)} is {1 - smallest.bytes_ratio:.0%} smaller at the same {_noun(table)}"
-    return f"{where}, nothing answers {question} faster than {base}{coda}"
+        saved = f"{1 - smallest.bytes_ratio:.0%} smaller{_quality_words(table, smallest)}"
+        coda = f"; {_name(smallest.arm.variant)} is {saved}"
+        coda += ", its speed unclear" if smallest.speed is Speed.UNCLEAR else ""
+        coda += f", but {some_failed(smallest.trials_failed, smallest.trials)}" if smallest.trials_failed else ""
+    return f"{where}, nothing is shown to be faster than {base} at {question}{coda}"
 
 
 def headline(tables: Sequence[Table]) -> str:
@@ -219,18 +239,30 @@ def headline(tables: Sequence[Table]) -> str:
     return answer(next((table for table in tables if _fastest(table) is not None), tables[0]))
 
 
+def unfinished(run: Provenance) -> str | None:
+    """How much of what was planned has run, where that is not all."""
+    if run.trials_planned is None or run.trials_reached >= run.trials_planned:
+        return None
+    return f"{run.trials_reached:,} of {run.trials_planned:,} planned trials: unfinished, the same command resumes"
+
+
 def _name(text: str) -> str:
     """A name in backticks, whose own would end them too soon."""
     return "`" + text.replace("`", "'") + "`"
 
 
 def _fastest(table: Table) -> Row | None:
-    """The fastest arm that is faster: sure ones before perhaps ones, and those that answer as well before others."""
-    ranked = {Sameness.SAME: 0, Sameness.BETTER: 0, Sameness.UNCLEAR: 1, None: 1, Sameness.WORSE: 2}
+    """The fastest arm that is faster: those that answer as well, never fail and are sure before others."""
+    ranked = {Sameness.SAME: 0, Sameness.BETTER: 0, Sameness.UNCLEAR: 1, None: 2, Sameness.WORSE: 3}
     candidates = [row for row in table.rows if row.speed in FASTER]
     if not candidates:
         return None
-    return min(candidates, key=lambda r: (ranked[table.sameness(r)], r.speed is not Speed.FASTER, -(r.speedup or 0.0)))
+
+    def rank(row: Row) -> tuple[float, ...]:
+        unsure = row.speed is not Speed.FASTER
+        return ranked[table.sameness(row)], row.trials_failed > 0, unsure, -(row.speedup or 0.0)
+
+    return min(candidates, key=rank)
 
 
 def _smallest_as_good(table: Table) -> Row | None:
@@ -239,9 +271,10 @@ def _smallest_as_good(table: Table) -> Row | None:
         for row in table.rows
         if row.bytes_ratio is not None
         and row.bytes_ratio <= 0.95
+        and row.speed not in SLOWER
         and table.sameness(row) in {Sameness.SAME, Sameness.BETTER}
     ]
-    return min(candidates, key=lambda row: row.bytes_ratio or 0.0) if candidates else None
+    return min(candidates, key=lambda row: (row.trials_failed > 0, row.bytes_ratio or 0.0)) if candidates else None
 
 
 def _quality_words(table: Table, row: Row) -> str:

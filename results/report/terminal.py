@@ -17,7 +17,7 @@ from rich.text import Text
 from results.report import wording
 from results.report.columns import VERDICT, Column, clean, column_width, columns, fitting, total_width
 from results.report.summary import Report, Row, Table, answer
-from results.verdict import FASTER, Speed
+from results.verdict import FASTER, SLOWER
 
 MIN_VERDICT_WIDTH = 34
 """Characters a verdict needs to stand beside the figures."""
@@ -54,6 +54,8 @@ def table(summary: Table, width: int) -> RenderableType:
 
 
 def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
+    if report.unfinished:
+        yield Text(clean(report.unfinished), style="yellow")
     yield Text(clean(report.headline), style="bold")
     for summary in report.tables:
         heading = Text(wording.title(summary), style="bold")
@@ -61,7 +63,7 @@ def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
         parts: list[RenderableType] = [heading]
         if said != report.headline:
             parts.append(Text(clean(said)))
-        notes = [Text(note, style="dim") for note in wording.notes(report, summary)]
+        notes = [Text(note, style="dim") for note in wording.notes(summary)]
         yield Group(*parts, Text(), table(summary, width), Text(), *notes)
     sections = (
         ("Trials that did not end well", [wording.ended(e) for e in report.endings]),
@@ -71,7 +73,7 @@ def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
         ("Carbon", [wording.carbon(report.carbon, report.carbon_absence)]),
         ("Machine", [wording.machine(m) for m in report.machines]),
         ("Run", wording.provenance(report)),
-        ("Again", wording.rerun(report)),
+        ("Again", (wording.AGAIN, *wording.look_further(report))),
     )
     for heading_text, lines in sections:
         if lines:
@@ -119,4 +121,4 @@ def _verdict_style(row: Row) -> str:
         return "red"
     if row.speed in FASTER:
         return "green"
-    return "yellow" if row.speed in {Speed.SLOWER, Speed.PERHAPS_SLOWER} else ""
+    return "yellow" if row.speed in SLOWER else ""

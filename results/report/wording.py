@@ -5,6 +5,8 @@ It gives plain text; a renderer escapes it for its own format. It must not know 
 
 from __future__ import annotations
 
+import shlex
+
 from results.records import CarbonBasis
 from results.report import figures
 from results.report.columns import clean
@@ -25,30 +27,36 @@ def title(table: Table) -> str:
     return clean(f"{table.workload} · {table.scenario} · {table.device}")
 
 
-def notes(report: Report, table: Table) -> tuple[str, ...]:
+def notes(table: Table) -> tuple[str, ...]:
     """What a reader needs to read one table."""
     lines = []
     if table.baseline is not None:
         bounded = any(row.speedup_lo is not None for row in table.rows)
         certainty = "95% interval in brackets" if bounded else "too few blocks for 95% intervals"
         lines.append(f"* baseline; speed-up is against it, paired by block, {certainty}")
+        if bounded:
+            lines.append(
+                "faster and slower are said only where p, corrected for all of the campaign's arms, is at most 0.05"
+            )
     if table.fidelity:
         lines.append("fidelity is agreement with the model's own fp32 answers, not with labels")
     elif table.reference is not None:
         lines.append(f"Δ quality is against {clean(table.reference)}, example by example")
-    marked = any(
-        row.energy_j_per_inference is not None and not figures.is_measured(row.energy_method) for row in table.rows
-    )
-    if marked:
-        told = {clean(e.source) for e in report.energy if not figures.is_measured(e.method)}
-        by = f" by {', '.join(sorted(told))}" if told else ""
-        lines.append(f"{figures.MODELLED} energy is modelled{by}, not measured")
-    return tuple(lines)
+    powered = [row for row in table.rows if row.energy_j_per_inference is not None]
+    if any(not figures.is_measured(row.energy_method) for row in powered):
+        lines.append(f"{figures.MODELLED} modelled, not measured: see Energy")
+    legend = []
+    if any(row.gco2e_per_1k is not None for row in table.rows):
+        legend.append("CO2e/1k: per 1,000 inferences")
+    if table.quality_is_fraction and any(row.quality_delta is not None for row in table.rows):
+        legend.append("pt: percentage points")
+    return (*lines, "; ".join(legend)) if legend else tuple(lines)
 
 
 def missing(absence: Missing) -> str:
     """One line for a figure that is not there."""
-    who = f" ({', '.join(clean(v) for v in absence.variants)})" if absence.variants else ""
+    where = [", ".join(map(clean, names)) for names in (absence.variants, absence.scenarios) if names]
+    who = f" ({'; '.join(where)})" if where else ""
     return f"{clean(absence.metric)}: {clean(absence.reason)}{who} — {trials(absence.trials)}"
 
 
@@ -65,7 +73,7 @@ def flagged(flag: Flag) -> str:
     """One line for a flag and what it means."""
     meaning = f": {flag.meaning}" if flag.meaning else ""
     who = f" ({', '.join(clean(v) for v in flag.variants)})" if flag.variants else ""
-    return f"{clean(flag.name)}{meaning}{who} — {trials(flag.trials)}"
+    return f"{clean(flag.name)}{meaning}{who} — {flag.trials:,} of {trials(flag.of_trials)}"
 
 
 def machine(node: Machine) -> str:
@@ -112,12 +120,14 @@ def provenance(report: Report) -> tuple[str, ...]:
     )
 
 
-def rerun(report: Report) -> tuple[str, ...]:
-    """Commands that repeat or look further into this run."""
-    return (
-        "joulemark run CAMPAIGN.yaml --fresh",
-        f"joulemark report {report.provenance.campaign_id} --json",
-    )
+AGAIN = "To measure it anew, run its campaign file with --fresh. To look further into this run:"
+"""In words, for a store does not know where the file lies."""
+
+
+def look_further(report: Report) -> tuple[str, ...]:
+    """Commands that can be pasted as they are."""
+    this = shlex.quote(clean(report.provenance.campaign_id))
+    return (f"joulemark report {this}", f"joulemark report {this} --json")
 
 
 def trials(count: int) -> str:

@@ -102,6 +102,7 @@ CREATE TABLE trial (
     status VARCHAR NOT NULL,
     reason VARCHAR,
     node VARCHAR NOT NULL,
+    session VARCHAR NOT NULL,
     started_at TIMESTAMP NOT NULL,
     wall_s DOUBLE NOT NULL,
     opened_ns BIGINT,

@@ -1,5 +1,6 @@
 -- One row for each arm of each campaign, over its trials that count; an arm without any has NULLs.
--- Timings and energies are medians over trials (processes), peaks are maxima.
+-- Timings and energies are medians over trials (processes), peaks are maxima. A percentile that some trial has too
+-- few queries to tell is not told of the others alone: those were the slower, or the faster, ones.
 CREATE OR REPLACE VIEW v_summary AS
 WITH arms AS (
     SELECT campaign_id, workload, variant, engine, scenario, device FROM arm
@@ -18,8 +19,11 @@ told AS (
     SELECT
         campaign_id, workload, variant, engine, scenario, device,
         median(value) FILTER (WHERE name = 'latency_p50_s') AS latency_p50_s,
+        count(*) FILTER (WHERE name = 'latency_p50_s') AS n_p50,
         median(value) FILTER (WHERE name = 'latency_p90_s') AS latency_p90_s,
+        count(*) FILTER (WHERE name = 'latency_p90_s') AS n_p90,
         median(value) FILTER (WHERE name = 'latency_p99_s') AS latency_p99_s,
+        count(*) FILTER (WHERE name = 'latency_p99_s') AS n_p99,
         median(value) FILTER (WHERE name = 'throughput_per_s') AS throughput_per_s,
         max(value) FILTER (WHERE name = 'peak_rss_bytes')::BIGINT AS peak_rss_bytes,
         max(value) FILTER (WHERE name = 'peak_gpu_bytes')::BIGINT AS peak_gpu_bytes,
@@ -39,9 +43,9 @@ SELECT
     arms.scenario,
     arms.device,
     coalesce(counted.n_trials, 0) AS n_trials,
-    told.latency_p50_s,
-    told.latency_p90_s,
-    told.latency_p99_s,
+    CASE WHEN told.n_p50 = counted.n_trials THEN told.latency_p50_s END AS latency_p50_s,
+    CASE WHEN told.n_p90 = counted.n_trials THEN told.latency_p90_s END AS latency_p90_s,
+    CASE WHEN told.n_p99 = counted.n_trials THEN told.latency_p99_s END AS latency_p99_s,
     told.throughput_per_s,
     told.peak_rss_bytes,
     told.peak_gpu_bytes,

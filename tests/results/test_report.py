@@ -1,8 +1,10 @@
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +28,13 @@ from results.records import (
     TrialKey,
     Window,
 )
-from results.report import differences, figures, json_document, markdown, rows, terminal
+from results.report import differences, figures, json_document, markdown, rows, terminal, wording
 from results.report.model import build
-from results.report.summary import Report
+from results.report.summary import Report, Row, Table, answer, unfinished
 from results.store import Store
+from tests.results.stored_facts import FP32 as FP32_ARM
+from tests.results.stored_facts import INT8, arm_record, failure, record
+from tests.results.stored_facts import campaign as stored_campaign
 
 STARTED = datetime(2026, 11, 23, 2, 0)
 NASTY = "in[bold]t8 | `x`"
@@ -156,7 +161,9 @@ def test_reasons_are_grouped_and_counted(report: Report) -> None:
     """One line for each missing figure, bad ending and flag, with its number of trials."""
     assert [(a.metric, a.trials, a.variants) for a in report.absences] == [("latency_p99_s", 21, ())]
     assert [(e.arm.variant, e.status, e.trials) for e in report.endings] == [("hung", "timeout", 7)]
-    assert [(f.name, f.trials, f.variants) for f in report.flags] == [("no_steady_state", 1, ("fp32",))]
+    assert [(f.name, f.trials, f.of_trials, f.variants) for f in report.flags] == [
+        ("no_steady_state", 1, 28, ("fp32",))
+    ]
     assert (report.provenance.trials, report.provenance.trials_ok, report.provenance.seed) == (28, 21, 7)
 
 
@@ -168,7 +175,7 @@ def test_a_terminal_shows_whole_figures_at_any_width(report: Report, width: int)
     for row in report.tables[0].rows:
         for figure in (figures.latency(row.latency_p50_s), figures.size(row.artifact_bytes)):
             assert figure in text
-    for verdict in ("2.5× faster, same quality", "baseline: the best fp32", "timed out: no answer in 300 s"):
+    for verdict in ("2.5× faster than", "baseline: the best fp32", "timed out: no answer in 300 s"):
         assert verdict in text
 
 
@@ -176,7 +183,8 @@ def test_a_modelled_energy_looks_modelled(report: Report) -> None:
     """Its sign stands before the figure and is explained, in the terminal as in Markdown."""
     for text in (printed(report, 120), markdown.render(report).replace("&nbsp;", figures.GAP)):
         assert f"≈{figures.GAP}" in text
-        assert "≈ energy is modelled by codecarbon, not measured" in text
+        assert "≈ modelled, not measured: see Energy" in text
+        assert text.count("codecarbon") == 2  # for the joules and for the grid, once each
 
 
 def test_a_report_needs_no_colour(report: Report) -> None:
@@ -264,6 +272,8 @@ def test_query_answers_go_whole_into_a_pipe(store: Store) -> None:
         (figures.energy(None, "modelled"), "—"),
         (figures.grams(0.0031), "3.10 mg"),
         (figures.ratio(12.44), "12.4×"),
+        (figures.ratio(0.0042), "0.0042×"),
+        (figures.ratio(0.58), "0.58×"),
         (figures.interval(2.2, 2.6), "2.20–2.60×"),
         (figures.interval(None, 2.6), ""),
         (figures.duration(125.0), "2 min 05 s"),
@@ -276,3 +286,120 @@ def test_query_answers_go_whole_into_a_pipe(store: Store) -> None:
 def test_figures_are_scaled_to_three_digits(shown: str, expected: str) -> None:
     """Each figure has a unit that leaves it between 1 and 1,000, and missing is a dash."""
     assert shown.replace(figures.GAP, " ") == expected
+
+
+def row(variant: str, **told: Any) -> Row:
+    """An arm of a table, with what is told of it."""
+    plain = {"keeps_fp32": False, "is_baseline": False, "is_reference": False, "trials": 8, "blocks": 8}
+    return Row(arm=arm(variant), **{**plain, **told})
+
+
+FAST: Mapping[str, Any] = {"speedup": 2.0, "speedup_lo": 1.9, "speedup_hi": 2.1, "speedup_p": 0.01}
+SAME: Mapping[str, Any] = {
+    "quality": 0.96, "quality_delta": 0.0, "quality_lo": -0.01, "quality_hi": 0.01, "quality_p": 1.0,
+}  # fmt: skip
+
+
+def answered(*rows: Row) -> str:
+    """What is said of a table of these arms and their baseline."""
+    base = row("fp32", is_baseline=True, is_reference=True, keeps_fp32=True, speedup=1.0, **SAME)
+    table = Table(
+        workload="digits", scenario="single-stream/1", device="cpu/1t", primary_metric="latency_p50_s",
+        quality_metric="accuracy", quality_higher_is_better=True, fidelity=False, baseline="fp32",
+        baseline_is_named=False, reference="fp32", rows=(base, *rows),
+    )  # fmt: skip
+    return answer(table).partition("cpu/1t, ")[2]
+
+
+def test_a_headline_says_that_the_arm_it_recommends_partly_failed() -> None:
+    """And prefers one that did not fail, even if that is slower."""
+    failing = row("int8", trials_failed=5, **{**FAST, **SAME, "trials": 1})
+    assert answered(failing).endswith(
+        "2.0× faster than the best fp32 (`fp32`) at the same quality, but 5 of 6 trials failed"
+    )
+    whole = row("fp32-ort", **{**FAST, **SAME, "speedup": 1.95})
+    assert answered(failing, whole).startswith("`fp32-ort` answers")
+
+
+def test_a_headline_says_that_quality_was_not_judged() -> None:
+    """And prefers an arm of which it is known to be the same."""
+    unjudged = row("int8", **FAST)
+    assert answered(unjudged).endswith("with quality not judged")
+    assert answered(unjudged, row("bf16", **{**FAST, **SAME, "speedup": 1.95})).startswith("`bf16`")
+
+
+def test_without_a_sure_gain_nothing_is_shown_and_the_smallest_is_not_a_slower_one() -> None:
+    """What is smaller but slower is no recommendation, and what was not shown may still be there."""
+    slow = {"speedup": 0.26, "speedup_lo": 0.25, "speedup_hi": 0.27, "speedup_p": 0.01}
+    even = {"speedup": 1.0, "speedup_lo": 0.99, "speedup_hi": 1.01, "speedup_p": 0.9}
+    tiny, small = row("int8", bytes_ratio=0.25, **slow, **SAME), row("bf16", bytes_ratio=0.5, **even, **SAME)
+    plain = "nothing is shown to be faster than the best fp32 (`fp32`) at digits single-stream/1"
+    assert answered(tiny) == plain
+    assert answered(tiny, small) == plain + "; `bf16` is 50% smaller at the same quality"
+
+
+def test_a_gain_that_the_correction_takes_away_is_not_in_the_headline() -> None:
+    """The stored p is the corrected one."""
+    assert answered(row("int8", **{**FAST, **SAME, "speedup_p": 0.11})).startswith("nothing is shown")
+
+
+def test_an_unfinished_campaign_says_so_first(tmp_path: Path) -> None:
+    """Three of sixteen planned trials: the terminal, Markdown and JSON all begin with it."""
+    store = Store(tmp_path / "s.duckdb")
+    store.begin(stored_campaign(spec='{"repeats":8}'), [arm_record(), arm_record(INT8)])
+    store.write(failure(INT8, 0, 1))
+    for told in (record(block=0), record(INT8, 0, 2), record(block=1)):
+        store.write(told)
+    refresh(store, "c1")
+    with connect(store.path) as reader:
+        report = build(reader)
+    said = "3 of 16 planned trials: unfinished, the same command resumes"
+    assert printed(report, 120).startswith(said)
+    assert f"> {said}" in markdown.render(report)
+    assert json_document.render(report)["unfinished"] == said
+
+
+def test_a_finished_campaign_is_not_called_unfinished(report: Report) -> None:
+    """Nor one of which the store does not tell how much was planned."""
+    assert report.unfinished is None
+    provenance = replace(report.provenance, trials_planned=28, trials_reached=28)
+    assert unfinished(provenance) is None
+    assert unfinished(replace(provenance, trials_planned=29)) is not None
+
+
+def test_an_arm_that_never_finished_says_why_in_the_view_too(store: Store) -> None:
+    """Who asks with SQL reads the reason that the report tells."""
+    with connect(store.path) as reader:
+        told = reader.sql("SELECT verdict FROM v_comparisons WHERE variant = 'hung'").fetchall()
+    assert told == [("timed out: no answer in 300 s",)]
+
+
+def test_absences_name_their_load_where_it_is_not_everyones(tmp_path: Path) -> None:
+    """A percentile that only one load's trials could not tell is not told as missing under the other."""
+    store = Store(tmp_path / "s.duckdb")
+    offline = replace(FP32_ARM, scenario="offline/32")
+    store.begin(stored_campaign(), [arm_record(), arm_record(offline)])
+    store.write(record())
+    store.write(record(offline, absences=()))
+    with connect(store.path) as reader:
+        (absence,) = build(reader).absences
+    assert (absence.variants, absence.scenarios) == ((), ("single-stream",))
+    assert wording.missing(absence).endswith("(single-stream) — 1 trial")
+
+
+def test_markdown_neither_mentions_nor_links(report: Report) -> None:
+    """An organisation, an issue and an address in somebody's text reach nobody."""
+    shown = markdown.escape("@acme/all #12 https://example.org www.example.org a@b.org")
+    assert shown == (r"@&#8203;acme/all \#&#8203;12 https:&#8203;//example.org www&#8203;.example.org a@&#8203;b.org")
+
+
+def test_what_can_be_pasted_holds_no_placeholder(report: Report) -> None:
+    """Every line of the block is a whole command."""
+    block = markdown.render(report).rpartition("```sh\n")[2].partition("\n```")[0]
+    assert block.splitlines() == ["joulemark report c-1", "joulemark report c-1 --json"]
+
+
+def test_a_tables_notes_explain_its_headings(report: Report) -> None:
+    """Grams and points are spelled out where they are shown, and flags say of how many."""
+    assert "CO2e/1k: per 1,000 inferences; pt: percentage points" in printed(report, 120)
+    assert wording.flagged(report.flags[0]).endswith("(fp32) — 1 of 28 trials")

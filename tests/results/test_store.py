@@ -139,6 +139,23 @@ def test_attempts_tell_the_latest_of_each_arm_and_block(kept: Store) -> None:
     }
 
 
+def test_failures_tell_the_reason_of_the_latest_attempt(kept: Store) -> None:
+    """The reason belongs to the status it stands beside; what ended ok in the end did not fail."""
+    kept.write(replace(failure(INT8, 0, 1, Status.CRASHED), reason="an earlier one"))
+    kept.write(replace(failure(INT8, 0, 2, Status.OOM), reason="the last one"))
+    kept.write(failure(FP32, 0, 1))
+    kept.write(record(FP32, 0, 2))
+    assert kept.failures("c1") == {(INT8, 0): (Status.OOM, "the last one")}
+
+
+def test_fingerprints_are_of_every_trial(kept: Store) -> None:
+    """A node that was upgraded on the way has two."""
+    upgraded = replace(ENVIRONMENT, kernel="6.2")
+    kept.write(record(block=0))
+    kept.write(record(block=1, environment=upgraded))
+    assert kept.fingerprints("c1") == {e.environment_id: e for e in (ENVIRONMENT, upgraded)}
+
+
 def test_environments_are_those_of_each_nodes_newest_trial(kept: Store) -> None:
     """A node that was upgraded on the way counts as it is now."""
     upgraded = replace(ENVIRONMENT, kernel="6.2")
@@ -151,12 +168,14 @@ def test_environments_are_those_of_each_nodes_newest_trial(kept: Store) -> None:
 def test_estimates_are_the_figures_of_trials_that_count(kept: Store) -> None:
     """Of every ok latest attempt, in order; a trial without figures has none rather than zeros."""
     kept.write(failure(INT8, 0, 1))
-    kept.write(record(INT8, 0, 2, metrics=(metric("latency_p50_s", 0.5), metric("quality", 0.75))))
-    kept.write(record(FP32, 1, metrics=()))
+    told = (metric("latency_p50_s", 0.5), metric("quality", 0.75))
+    kept.write(record(INT8, 0, 2, metrics=told, session="s1"))
+    kept.write(record(FP32, 1, metrics=(), session="s1"))
+    where = {"node": "node-a", "session": "s1", "environment_id": ENVIRONMENT.environment_id}
     kept.write(failure(FP32, 2))
     assert kept.estimates("c1") == (
-        Estimate(arm=INT8, block=0, node="node-a", metrics={"latency_p50_s": 0.5, "quality": 0.75}),
-        Estimate(arm=FP32, block=1, node="node-a", metrics={}),
+        Estimate(arm=INT8, block=0, metrics={"latency_p50_s": 0.5, "quality": 0.75}, **where),
+        Estimate(arm=FP32, block=1, metrics={}, **where),
     )
 
 
@@ -218,6 +237,37 @@ def test_a_damaged_store_is_an_error_and_not_replaced(kept: Store) -> None:
     with pytest.raises(StoreError, match="DuckDB says"):
         Store(kept.path).write(record())
     assert kept.path.read_bytes() == cut
+
+
+def test_a_lost_stores_log_is_not_taken_into_a_new_one(kept: Store) -> None:
+    """DuckDB would write it into the new file: the message names what to move, and nothing is made."""
+    log = kept.path.with_name("s.duckdb.wal")
+    log.write_bytes(b"of another store")
+    with pytest.raises(NotAStoreError, match=r"move that file away") as caught:
+        kept.begin(campaign(), [])
+    assert str(log) in str(caught.value)
+    assert list(kept.path.parent.iterdir()) == [log]
+    assert log.read_bytes() == b"of another store"
+
+
+def test_without_hard_links_a_store_that_another_made_first_is_kept(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system of a memory stick: the fallback makes a store, and never replaces one."""
+    other = Store(kept.path.with_name("other.duckdb"))
+    other.begin(campaign("theirs"), [])
+
+    def refuse(source: Path, path: Path) -> None:
+        if path == kept.path and not path.exists():
+            shutil.copyfile(other.path, path)  # another process, at the worst moment
+        raise PermissionError(1, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept.begin(campaign("ours"), [])
+    assert [c.campaign_id for c in kept.campaigns()] == ["theirs", "ours"]
+    third = Store(kept.path.with_name("third.duckdb"))
+    third.begin(campaign("alone"), [])
+    assert [c.campaign_id for c in third.campaigns()] == ["alone"]
 
 
 @pytest.mark.parametrize(("where", "said"), [("", "this is a folder"), ("none/s.duckdb", "its folder does not exist")])

@@ -249,3 +249,12 @@ def test_campaigns_do_not_mix_in_the_summary(kept: Store, ask: Any) -> None:
         ("quick", 0.1),
         ("again", 0.3),
     ]
+
+
+def test_a_percentile_is_told_only_if_every_trial_that_counts_has_it(kept: Store, ask: Any) -> None:
+    """The median of those trials that were fast enough to have one would flatter the arm."""
+    for block, names in enumerate([("p50", "p99"), ("p50",)]):
+        kept.write(record(block=block, metrics=tuple(metric(f"latency_{name}_s", 0.25) for name in names)))
+    kept.write(record(INT8, metrics=(metric("latency_p99_s", 0.5),)))
+    assert summary_of(ask, FP32, "latency_p50_s, latency_p99_s") == (0.25, None)
+    assert summary_of(ask, INT8, "latency_p50_s, latency_p99_s") == (None, 0.5)
