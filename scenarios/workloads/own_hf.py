@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from results.errors import ConfigError, MissingExtraError
 from scenarios.workloads.fidelity import FIDELITY, fidelity
 from scenarios.workloads.protocol import Network, Prepared, Quality
-from scenarios.workloads.seeded_inputs import InputSpec
+from scenarios.workloads.seeded_inputs import InputSpec, refuse_nothing_to_draw
 from scenarios.workloads.torch_reference import prepared
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ class HfFolder:
     """How many examples are drawn to judge by, and how many to calibrate with."""
 
     def __post_init__(self) -> None:
-        if not self.inputs:
-            raise ValueError("inputs must name at least one input")
-        if self.examples < 1:
-            raise ValueError(f"examples is {self.examples}; it must be at least 1")
+        refuse_nothing_to_draw(self.inputs, self.examples)
 
     @property
     def quality(self) -> Quality:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from results.errors import ConfigError
 from scenarios.workloads.fidelity import FIDELITY, fidelity
 from scenarios.workloads.protocol import Prepared, Quality
-from scenarios.workloads.seeded_inputs import BATCH, InputSpec, draw
+from scenarios.workloads.seeded_inputs import BATCH, InputSpec, draw, refuse_no_examples
 
 REFERENCE_BATCH: Final = 32
 
@@ -42,8 +42,7 @@ class OnnxFile:
     """How many examples are drawn to judge by, and how many to calibrate with."""
 
     def __post_init__(self) -> None:
-        if self.examples < 1:
-            raise ValueError(f"examples is {self.examples}; it must be at least 1")
+        refuse_no_examples(self.examples)
 
     @property
     def quality(self) -> Quality:

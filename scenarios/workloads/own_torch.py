@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from results.errors import ConfigError
 from scenarios.workloads.fidelity import FIDELITY, fidelity
 from scenarios.workloads.protocol import Network, Prepared, Quality
-from scenarios.workloads.seeded_inputs import InputSpec
+from scenarios.workloads.seeded_inputs import InputSpec, refuse_nothing_to_draw
 from scenarios.workloads.torch_reference import prepared
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ class TorchFactory:
         module, _, function = self.path.partition(":")
         if not all(part.isidentifier() for part in [*module.split("."), *function.split(".")]):
             raise ValueError(f"{self.path!r} is not of the form `package.module:factory`")
-        if not self.inputs:
-            raise ValueError("inputs must name at least one input")
-        if self.examples < 1:
-            raise ValueError(f"examples is {self.examples}; it must be at least 1")
+        refuse_nothing_to_draw(self.inputs, self.examples)
 
     @property
     def quality(self) -> Quality:

@@ -79,3 +79,24 @@ class InputSpec:
 def draw(specs: Mapping[str, InputSpec], examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Draw every input, in the order given: name → ``[examples, …]``."""
     return {name: spec.draw(examples, rng) for name, spec in specs.items()}
+
+
+def refuse_nothing_to_draw(inputs: Mapping[str, InputSpec], examples: int) -> None:
+    """Refuse settings of an own model that leave nothing to judge or calibrate by.
+
+    Raises:
+        ValueError: if no input is named, or no example is asked for.
+    """
+    if not inputs:
+        raise ValueError("inputs must name at least one input, as `{x: {shape: [batch, 64]}}`")
+    refuse_no_examples(examples)
+
+
+def refuse_no_examples(examples: int) -> None:
+    """Refuse to draw fewer than one example.
+
+    Raises:
+        ValueError: if so.
+    """
+    if examples < 1:
+        raise ValueError(f"examples is {examples}; it must be at least 1")
