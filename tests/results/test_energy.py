@@ -106,7 +106,8 @@ def test_an_unbounded_part_leaves_the_total_unbounded() -> None:
 
 
 @given(
-    values=st.lists(st.floats(0, 1e9), min_size=1, max_size=4),
+    # Joules below a nanojoule are nobody's; the smallest floats lose their digits in any division.
+    values=st.lists(st.just(0.0) | st.floats(1e-9, 1e9), min_size=1, max_size=4),
     methods=st.lists(st.sampled_from(Method), min_size=4, max_size=4),
     completed=st.integers(1, 10**9),
 )
