@@ -81,6 +81,14 @@ joulemark sql "SELECT variant, speedup, quality_delta FROM v_summary"
 """
 
 
+class _Screen(Console):
+    """A console that leaves it to the command what a closed pipe means, where rich would exit with 1: a regression."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the command decide."""
+        raise BrokenPipeError
+
+
 def _hush() -> None:
     """Send to nowhere what is still to be written to a reader that has gone."""
     for stream in (sys.stdout, sys.stderr):
@@ -126,7 +134,7 @@ def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None
 
     for polite in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(polite, _interrupt)
-    with LiveProgress(Console(stderr=True)) as progress:
+    with LiveProgress(_Screen(stderr=True)) as progress:
         result = run(campaign, db=db, progress=progress, **options)
     try:
         _show_report(db, result.campaign_id, as_json=as_json)
@@ -176,7 +184,7 @@ def _show_report(db: Path, campaign_id: str | None, *, as_json: bool) -> None:
     if as_json:
         _print_json(json_document.render(report))
     else:
-        terminal.render(report, Console())
+        terminal.render(report, _Screen())
 
 
 def _print_json(document: Any) -> None:
@@ -203,7 +211,7 @@ def compare_command(base: str, head: str, campaign: str | None, db: Path, as_jso
     if as_json:
         _print_json(differences.as_json(found))
     else:
-        differences.render(found, Console())
+        differences.render(found, _Screen())
 
 
 @main.command("list", epilog="\b\nExample:\njoulemark list recipes")
@@ -221,7 +229,7 @@ def list_command(what: str | None, db: Path, as_json: bool) -> None:
     if as_json:
         _print_json(found)
     else:
-        render(found, Console())
+        render(found, _Screen())
 
 
 @main.command("doctor", epilog="\b\nExample:\njoulemark doctor --json")
@@ -237,7 +245,7 @@ def doctor_command(db: Path, as_json: bool) -> None:
     if as_json:
         _print_json(found.as_json())
     else:
-        render_diagnosis(found, Console())
+        render_diagnosis(found, _Screen())
 
 
 @main.command(
@@ -271,7 +279,7 @@ def sql_command(query: str, form: Form, output: Path | None, db: Path, as_json: 
     form = "json" if as_json else form
     with connect(db) as reader:
         if form == "table" and output is None:
-            rows.render(reader.sql(text), Console())
+            rows.render(reader.sql(text), _Screen())
             return
         if form == "table":
             raise UsageError(

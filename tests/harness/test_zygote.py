@@ -67,7 +67,7 @@ def test_a_hanging_task_is_killed_at_its_limit(zygote: Zygote) -> None:
 def test_nothing_a_task_started_outlives_it(zygote: Zygote) -> None:
     """A process that a task leaves running in its session would disturb the next one, and is ended."""
     started = ask(zygote, "tests.harness.left_running:start_sleeper", 600).result
-    assert not _alive(started)
+    assert _wait_for(lambda: True if not _alive(started) else None)
 
 
 def test_a_finished_task_leaves_no_files(zygote: Zygote) -> None:
