@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 import results
+from harness.plan import JUDGED_BLOCKS
 from results import store
 from results.records import Samples
 from results.store import Store
@@ -44,7 +45,7 @@ def rate(folder: Path, queries: int) -> Figure:
     """Samples a second through ``Store.write`` over the same arrays into a fresh DuckDB table.
 
     Both open the file, insert from Arrow, commit and close: the same promise. ``Store.write`` also records the
-    trial, its environment, figures, readings, absences and judged examples.
+    trial, its environment, figures, readings and absences and, in as many blocks as a campaign judges, the examples.
     """
     kept = Store(folder / f"kept-{queries}.duckdb")
     kept.begin(campaign(), [arm_record()])
@@ -54,7 +55,7 @@ def rate(folder: Path, queries: int) -> Figure:
         steady = _steady(rng, queries)
         trial = replace(
             record(block=number, warmup=None, steady=steady, metrics=tuple(metric(name, 1.0) for name in _METRICS)),
-            quality_examples=rng.random(500),
+            quality_examples=rng.random(500) if number < JUDGED_BLOCKS else None,
         )
         # The order alternates, so that neither side always meets the warmer disk.
         for side in ("ours", "raw") if number % 2 else ("raw", "ours"):
