@@ -25,8 +25,11 @@ if engine == "onnxruntime":
     options.intra_op_num_threads, options.inter_op_num_threads = len(pinned), 1
     session = ort.InferenceSession(str(Path(artifact) / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
-    def query(image: Any) -> Any:
-        return session.run(None, {"image": image})
+    names = [output.name for output in session.get_outputs()]
+    feeds = [{"image": feed} for feed in feeds]
+
+    def query(feed: Any) -> Any:
+        return session.run(names, feed)
 
 else:
     import torch

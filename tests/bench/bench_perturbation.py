@@ -21,7 +21,7 @@ from harness.driver import Silent
 from harness.spec import Trial
 from results import connect
 from results.records import Arm, RunRecord
-from results.stats import paired_ratio
+from results.stats import Effect, paired_ratio
 from tests.bench.figure import Figure
 
 ROOT: Final = Path(__file__).parents[2]
@@ -92,7 +92,10 @@ def bench() -> list[Figure]:
 def figure(device: str, stored: dict[tuple[Arm, int], float], bare_ns: dict[tuple[Arm, int], float]) -> Figure:
     """Pairs of one placement, both engines together."""
     keys = [key for key in stored if key[0].device == device]
-    effect = paired_ratio([stored[key] for key in keys], [bare_ns[key] / 1e9 for key in keys])
+    effect = _ratio(keys, stored, bare_ns)
+    engines = sorted({arm.engine for arm, _ in keys})
+    each = {engine: _ratio([k for k in keys if k[0].engine == engine], stored, bare_ns) for engine in engines}
+    told = ", ".join(f"{engine} {one.ratio:.3f} ({one.lo:.3f}–{one.hi:.3f})" for engine, one in each.items())
     assert effect.ratio is not None
     return Figure(
         name=f"stored p50 ÷ a bare loop's, {device}",
@@ -100,5 +103,11 @@ def figure(device: str, stored: dict[tuple[Arm, int], float], bare_ns: dict[tupl
         unit="×",
         target="0.98 to 1.02",
         met=abs(effect.ratio - 1) <= TARGET,
-        detail=f"95% interval {effect.lo:.3f} to {effect.hi:.3f}, {len(keys)} pairs, torch and ONNX Runtime",
+        detail=f"95% interval {effect.lo:.3f} to {effect.hi:.3f}, {len(keys)} pairs; {told}",
     )
+
+
+def _ratio(
+    keys: Sequence[tuple[Arm, int]], stored: dict[tuple[Arm, int], float], bare_ns: dict[tuple[Arm, int], float]
+) -> Effect:
+    return paired_ratio([stored[key] for key in keys], [bare_ns[key] / 1e9 for key in keys])
