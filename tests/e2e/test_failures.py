@@ -80,6 +80,23 @@ def test_a_finished_campaign_runs_nothing_and_fresh_starts_again(campaign: Make,
     assert third.campaign_id == f"{first.campaign_id}-r2"
 
 
+def test_another_grid_or_baseline_needs_no_new_trial(campaign: Make, tmp_path: Path) -> None:
+    """With another region and baseline the same command runs nothing, and grams and comparisons follow."""
+    db = tmp_path / "store.duckdb"
+    variants = ["fp32", {"name": "again", "engine": "torch"}]
+    grams, baselines = [], []
+    for region, baseline in (("FRA", "fp32"), ("POL", "again")):
+        made = campaign("sound", variants=variants, carbon={"region": region}, baseline=baseline)
+        result = harness.run(made, db=db, fleet="local", trust=True)
+        grams.append(
+            rows(db, "SELECT gco2e_per_1k / energy_j_per_inference FROM v_summary WHERE variant = 'fp32'")[0][0]
+        )
+        baselines.append(rows(db, "SELECT DISTINCT baseline_variant FROM v_comparisons"))
+    assert result.ran == 0
+    assert grams[1] > 3 * grams[0]
+    assert baselines == [[("fp32",)], [("again",)]]
+
+
 def test_a_placement_this_node_cannot_take_is_unsupported(campaign: Make, tmp_path: Path) -> None:
     """A GPU and a thousand threads are refused with a reason; that is a result, not a failure."""
     db = tmp_path / "store.duckdb"
