@@ -41,6 +41,7 @@ LIBRARIES: Final = (
 )
 """What the fingerprint names the versions of: whatever can change a figure."""
 _RUN_JOB: Final = "harness.worker:run_job"
+_PRELOAD: Final = ("harness.worker", "harness.catalog:load_catalog")
 _OOM_COUNTER: Final = Path("/proc/vmstat")
 
 
@@ -148,7 +149,7 @@ class NodeAgent:
 
     def _zygote(self, engine: str) -> Zygote:
         if engine not in self._zygotes:
-            self._zygotes[engine] = Zygote(("harness.worker", *load_catalog().engines[engine].preload), path=self._path)
+            self._zygotes[engine] = Zygote((*_PRELOAD, *load_catalog().engines[engine].preload), path=self._path)
         return self._zygotes[engine]
 
     def _verify(self, artifact: Artifact) -> None:

@@ -103,7 +103,7 @@ class LocalFleet:
                 missing[key] = recipe
         if not missing:
             return
-        builder = Zygote(("harness.fleet", "torch"), path=self._path)
+        builder = Zygote(("harness.fleet", "harness.catalog:load_catalog", "torch"), path=self._path)
         try:
             for key, recipe in missing.items():
                 order = BuildOrder(recipe=recipe, cache=self._cache)

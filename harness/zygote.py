@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import importlib
 import os
 import pickle
@@ -63,6 +64,10 @@ class Ended:
 
 class Zygote:
     """The owner's end of a fork server.
+
+    Args:
+        preload: modules to import once, or ``module:function`` to call once, before the first fork.
+        path: folders in which the user's own modules are found.
 
     Raises:
         FleetError: from :meth:`run`, if the server itself died or did not start.
@@ -244,8 +249,13 @@ def main(arguments: list[str]) -> None:
     die_with_parent(int(owner))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides what an interrupt means
     sys.path.extend(filter(None, path.split(os.pathsep)))
-    for module in modules:
-        importlib.import_module(module)
+    for entry in modules:
+        module, _, function = entry.partition(":")
+        imported = importlib.import_module(module)
+        if function:
+            getattr(imported, function)()
+    gc.collect()
+    gc.freeze()  # what is here before a fork is no child's garbage: none has to look through it again
     serve(Connection(int(end)))
 
 
