@@ -22,7 +22,7 @@ from collectors.window import Watch, merge
 from harness.build import verify
 from harness.catalog import load_catalog
 from harness.locks import host_lock_path, locked
-from harness.spec import Assignment, Placement
+from harness.spec import Assignment, Placement, Trial
 from harness.worker import Job, Outcome
 from harness.zygote import Ended, Task, Zygote
 from results.energy import per_inference
@@ -197,6 +197,21 @@ class NodeAgent:
         completed = len(outcome.steady) * outcome.steady.batch
         energy = per_inference(observed, completed=completed, required=required, window=outcome.window)
         return outcome, merge((outcome.observation, observed, energy))
+
+
+def unrun(trial: Trial, node: Node, status: Status, reason: str) -> RunRecord:
+    """The record of a trial that was not run to its end on this node: it took no time that anybody knows."""
+    return RunRecord(
+        key=trial.key,
+        status=status,
+        reason=reason,
+        node=node.name,
+        started_at=datetime.now(UTC),
+        wall_s=None,
+        environment=node.environment,
+        git_sha=None,
+        artifact_id=None,
+    )
 
 
 def whole_cores() -> tuple[int, ...]:

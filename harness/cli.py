@@ -141,8 +141,9 @@ def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None
     except BrokenPipeError:
         _hush()
     if result.exit_code:
-        failed = sum(count for status, count in result.statuses.items() if status not in {"ok", "unsupported"})
-        click.echo(f"joulemark: {failed} of {result.ran} trials failed; the same command tries them again", err=True)
+        click.echo(
+            f"joulemark: {result.failed} of {result.ran} trials failed; the same command tries them again", err=True
+        )
     sys.exit(result.exit_code)
 
 

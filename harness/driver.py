@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from harness.agent import Node
+from harness.agent import Node, unrun
 from harness.build import artifact_id, workload_id
 from harness.fleet import Built, Fleet
 from harness.locks import host_lock_path, locked
@@ -200,7 +199,7 @@ class Driver:
         for trial, name in trials:
             number, _ = attempts.get((trial.key.arm, trial.key.block), (0, None))
             if number < trial.key.attempt:
-                self._record(_unrun(trial, by_name[name], Status.CANCELLED, "interrupted"), statuses)
+                self._record(unrun(trial, by_name[name], Status.CANCELLED, "interrupted"), statuses)
 
     def _quiet(self, several: bool) -> AbstractContextManager[None]:
         """With several nodes a trial may be in flight on this very host: work beside it only once it has ended."""
@@ -246,22 +245,7 @@ def _arm_record(planned: PlannedArm, artifact: str | None) -> ArmRecord:
 
 def _not_built(trial: Trial, node: Node, built: Built) -> RunRecord:
     status = Status.UNSUPPORTED if isinstance(built.error, UnsupportedError) else Status.FAILED
-    return _unrun(trial, node, status, str(built.error))
-
-
-def _unrun(trial: Trial, node: Node, status: Status, reason: str) -> RunRecord:
-    """The record of a trial that never came to be measured."""
-    return RunRecord(
-        key=trial.key,
-        status=status,
-        reason=reason,
-        node=node.name,
-        started_at=datetime.now(UTC),
-        wall_s=0.0,
-        environment=node.environment,
-        git_sha=None,
-        artifact_id=None,
-    )
+    return unrun(trial, node, status, str(built.error))
 
 
 def deal(

@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -25,7 +25,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.agent import Node, NodeAgent
+from harness.agent import Node, NodeAgent, unrun
 from harness.build import cache_directory, cached, workload_id
 from harness.fleet import BuildOrder, Built, perform
 from harness.spec import Assignment, Recipe
@@ -235,16 +235,9 @@ class RayFleet:
 
     def _lost(self, assignment: Assignment, error: RayError) -> RunRecord:
         node = next(n for n in self._nodes if n.name == assignment.node)
-        return RunRecord(
-            key=assignment.trial.key,
-            status=Status.CRASHED,
-            reason=f"node {node.name} was lost: {str(error).splitlines()[0]}",
-            node=node.name,
-            started_at=datetime.now(UTC),
-            wall_s=0.0,
-            environment=node.environment,
-            git_sha=None,
-            artifact_id=assignment.artifact.artifact_id,
+        reason = f"node {node.name} was lost: {str(error).splitlines()[0]}"
+        return replace(
+            unrun(assignment.trial, node, Status.CRASHED, reason), artifact_id=assignment.artifact.artifact_id
         )
 
 

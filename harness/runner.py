@@ -27,7 +27,7 @@ from harness.plan import arms, plan
 from harness.spec import Campaign
 from results.compare import refresh
 from results.errors import ConfigError, UsageError
-from results.records import CampaignRecord, Status, digest
+from results.records import FINAL_STATUSES, CampaignRecord, Status, digest
 
 if TYPE_CHECKING:
     from results.reader import Reader
@@ -37,7 +37,6 @@ DB_VARIABLE: Final = "JOULEMARK_DB"
 DEFAULT_DB: Final = "joulemark.duckdb"
 _STORE_PATIENCE_S: Final = 120.0
 """How long a finished trial waits for a reader to let go of the store before the run gives up."""
-UNFINISHED: Final = frozenset({Status.FAILED, Status.TIMEOUT, Status.OOM, Status.CRASHED, Status.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +69,14 @@ class CampaignResult:
     """Of this call."""
 
     @property
+    def failed(self) -> int:
+        """Trials of this call that the same command tries again."""
+        return sum(count for status, count in self.statuses.items() if status not in FINAL_STATUSES)
+
+    @property
     def exit_code(self) -> int:
         """0 if every trial is ok or unsupported, 4 if any was not."""
-        return 4 if any(self.statuses.get(status) for status in UNFINISHED) else 0
+        return 4 if self.failed else 0
 
     def connect(self) -> Reader:
         """The store, opened for reading."""

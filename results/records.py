@@ -279,7 +279,7 @@ class RunRecord:
     reason: str | None
     node: str
     started_at: datetime
-    wall_s: float
+    wall_s: float | None  # None where the trial was never run, or its node was lost
     environment: Environment
     git_sha: str | None
     artifact_id: str | None

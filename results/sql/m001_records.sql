@@ -104,7 +104,7 @@ CREATE TABLE trial (
     node VARCHAR NOT NULL,
     session VARCHAR NOT NULL,
     started_at TIMESTAMP NOT NULL,
-    wall_s DOUBLE NOT NULL,
+    wall_s DOUBLE,
     opened_ns BIGINT,
     closed_ns BIGINT,
     environment_id VARCHAR NOT NULL,
