@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.agent import Node, unrun
 from harness.build import artifact_id, workload_id
 from harness.fleet import Built, Fleet
+from harness.interrupts import deferred
 from harness.locks import host_lock_path, locked
 from harness.plan import PlannedArm
 from harness.spec import Assignment, Recipe, Trial
@@ -126,7 +127,8 @@ class Driver:
 
     def _refresh(self, statuses: Mapping[Status, int]) -> None:
         if statuses:
-            refresh(self.store, self.campaign.campaign_id)
+            with deferred():
+                refresh(self.store, self.campaign.campaign_id)
 
     def _build(self, recipes: Mapping[str, Recipe]) -> dict[str, Built]:
         self.progress.building(len(recipes))
@@ -180,7 +182,7 @@ class Driver:
             self.progress.start(queue[-1].trial)
         try:
             for record in self.fleet.run(queues):
-                with self._quiet(len(queues) > 1):
+                with self._quiet(len(queues) > 1), deferred():
                     self._record(record, statuses)
                     waiting[record.node].pop()
                     left[record.key.block] -= 1
@@ -189,7 +191,8 @@ class Driver:
                 if waiting[record.node]:
                     self.progress.start(waiting[record.node][-1].trial)
         except KeyboardInterrupt:
-            self._cancel([(queue[-1].trial, name) for name, queue in waiting.items() if queue], nodes, statuses)
+            with deferred():
+                self._cancel([(queue[-1].trial, name) for name, queue in waiting.items() if queue], nodes, statuses)
             raise
 
     def _cancel(self, trials: Sequence[tuple[Trial, str]], nodes: Sequence[Node], statuses: Counter[Status]) -> None:

@@ -38,6 +38,8 @@ from results.records import (
 RETRY_S: Final = 10.0
 FIRST_DELAY_S: Final = 0.005
 LONGEST_DELAY_S: Final = 0.1
+_INTERRUPTED: Final = "Query interrupted"
+"""What DuckDB makes of a KeyboardInterrupt that comes during a query: a RuntimeError with these words."""
 
 _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     # Opening a file of another kind would otherwise download the extension that reads it.
@@ -235,6 +237,10 @@ def opened(path: Path, *, read_only: bool, retry_s: float) -> Iterator[duckdb.Du
             connection.close()
     except duckdb.Error as error:
         raise refusals.explained(str(error), path) from error
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         lock.release()
 

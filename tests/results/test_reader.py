@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -234,3 +235,17 @@ def test_an_output_that_cannot_be_written_is_a_usage_error(reader: Reader, tmp_p
     """A folder that does not exist is named."""
     with pytest.raises(UsageError, match="no-folder"):
         reader.export("SELECT 1", "csv", tmp_path / "no-folder" / "x.csv")
+
+
+def test_an_interrupt_during_a_query_stays_an_interrupt(tmp_path: Path) -> None:
+    """DuckDB makes a RuntimeError of Ctrl-C; whoever pressed it is not told of a defect."""
+    path = tmp_path / "store.duckdb"
+    Store(path).migrate()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt), connect(path) as reader:
+            reader.sql("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
