@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from results.basis import CarbonBasis
 from results.errors import ConfigError, MissingExtraError
-from results.records import CarbonBasis
 
 TABLE: Final = Path("data", "private_infra", "global_energy_mix.json")
 WHERE: Final = "carbon.region"

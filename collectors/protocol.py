@@ -8,8 +8,8 @@ A new collector is one file in this package that ends with ``PROVIDES = (MyColle
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -29,10 +29,23 @@ class Place(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How good an instrument's answer is for one figure; None where it will not answer, and ``reason`` says why."""
+
+    method: Method | None
+    scope: str | None = None
+    resolution: str | None = None
+    source: str | None = None
+    reason: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Availability:
     """Whether an instrument will answer on this machine, and how good its answer is.
 
-    ``fix`` says what would make it available or better: a package, a permission.
+    ``fix`` says what would make it available or better: a package, a permission. The fields hold for all of the
+    instrument's figures but those in ``answers``, which are told apart.
     """
 
     available: bool
@@ -42,6 +55,8 @@ class Availability:
     resolution: str | None = None
     source: str | None = None
     fix: str | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Metric → how it is answered, where that is not as for the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,4 +91,16 @@ class Collector(Protocol):
 
     def stop(self, window: Window) -> Observation:
         """End watching and tell what happened between the window's edges."""
+        ...
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """A collector that can also tell what happened in other stretches of the time that it watched, as when idle."""
+
+    def over(self, window: Window) -> Observation:
+        """What happened between a window's edges; after ``stop``, as often as asked.
+
+        Only its energies are used. What it cannot tell of that window is an absence with the reason.
+        """
         ...

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from collectors.protocol import Clock, Collector, Subject
+from collectors.protocol import Clock, Collector, Recorder, Subject
 from results.records import METHODS_BY_STRENGTH, Absence, Metric, Observation, Reading, Window
 
 _LOG: Final = logging.getLogger(__name__)
 
 
 class Watch:
-    """A set of instruments over one window; used once.
+    """A set of instruments over one window, and over others of the same time once that is closed; used once.
 
     ``start`` and ``stop`` never raise for an instrument's sake. Findings come in the order of the instruments.
 
@@ -31,6 +31,7 @@ class Watch:
         self._collectors, self._subject, self._clock = tuple(collectors), subject, clock
         self._refused: dict[int, str] = {}
         self._started: list[int] = []
+        self._stopped: list[int] = []
         self._opened_ns: int | None = None
 
     def start(self) -> None:
@@ -63,6 +64,7 @@ class Watch:
             collector = self._collectors[position]
             try:
                 brought[position] = collector.stop(span)
+                self._stopped.append(position)
             except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
                 if window is not None:  # without one there was nothing to find, and failing at that is no news
                     self._refused[position] = _failure(collector, "stop", error)
@@ -78,6 +80,19 @@ class Watch:
             _complete(collector, brought.get(position), self._refused.get(position))
             for position, collector in enumerate(self._collectors)
         )
+
+    def over(self, window: Window) -> Observation:
+        """What the instruments that can tell saw in another window, once they have been stopped."""
+        brought = []
+        for position in sorted(self._stopped):
+            collector = self._collectors[position]
+            if not isinstance(collector, Recorder):
+                continue
+            try:
+                brought.append(_complete(collector, collector.over(window), None))
+            except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
+                brought.append(_complete(collector, None, _failure(collector, "look back", error)))
+        return merge(brought)
 
 
 def merge(observations: Iterable[Observation]) -> Observation:

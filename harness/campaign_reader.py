@@ -29,8 +29,8 @@ from harness.campaign_schema import (
 from harness.catalog import Catalog, nearest
 from harness.spec import Budget, Campaign, Placement, Variant
 from harness.variants.protocol import Step
+from results.basis import CarbonBasis
 from results.errors import UsageError
-from results.records import CarbonBasis
 from scenarios.load.protocol import Load
 from scenarios.workloads.protocol import Workload
 

@@ -35,6 +35,7 @@ class BudgetShape(BaseModel):
     max_duration_s: _Seconds = _DEFAULTS.max_duration_s
     warmup: Literal["auto"] | Annotated[float, Field(ge=0, le=_WEEK_S)] = "auto"
     timeout_s: _Seconds = _DEFAULTS.timeout_s
+    idle_s: float = Field(_DEFAULTS.idle_s, ge=0, le=600)
 
 
 class PlacementShape(BaseModel):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from results.records import Artifact, CarbonBasis, TrialKey
+from results.basis import CarbonBasis
+from results.records import Artifact, TrialKey
 
 if TYPE_CHECKING:
     from harness.variants.protocol import Step
@@ -47,6 +48,8 @@ class Budget:
     warmup_s: float | None = None
     """Fixed warm-up in seconds; None detects the steady state."""
     timeout_s: float = 300.0
+    idle_s: float = 1.0
+    """How long idle power is watched, with the model loaded, each time that it is; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ class Outcome:
     steady: Samples | None = None
     observation: Observation = NOTHING
     quality_examples: NDArray[np.float64] | None = None
+    idle: tuple[Window, ...] = ()
+    """Stretches in which the model was loaded and nothing ran: before warm-up, and after the window."""
 
 
 def run_job(job: Job) -> Outcome:

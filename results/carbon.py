@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from results.records import CarbonBasis
+from results.basis import CarbonBasis
 from results.units import J_PER_KWH
 
 INFERENCES_PER_REPORT: Final = 1_000

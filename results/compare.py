@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from results.derived import Comparison, Estimate
 from results.differences import between, compare_campaigns, compare_variants
 from results.errors import NoBaselineError
 from results.facts import SMALLER_IS_FASTER, Facts, FactStore, Scores, by_arm, by_block, load_facts
 from results.quality import QualityDifference, compare_quality, is_fraction
-from results.records import Arm, ArmRecord, Comparison, Estimate
+from results.records import Arm, ArmRecord
 from results.stats import CONFIDENCE, Effect, benjamini_hochberg, paired_ratio
 from results.verdict import Standing, tell
 

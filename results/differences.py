@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
+from results.derived import Estimate
 from results.errors import EnvironmentDiffersError, NoBaselineError, UsageError
 from results.facts import Facts, FactStore, by_arm, by_block, load_facts
-from results.records import Arm, Environment, Estimate
+from results.records import Arm, Environment
 from results.stats import CONFIDENCE, Effect, benjamini_hochberg, paired_ratio, unpaired_ratio
 from results.verdict import MIN_EFFECT, times
 

@@ -12,7 +12,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from results.records import Arm, ArmRecord, CampaignRecord, Comparison, Environment, Estimate, Status
+from results.derived import Comparison, Estimate
+from results.records import Arm, ArmRecord, CampaignRecord, Environment, Status
 from results.verdict import Failure
 
 SMALLER_IS_FASTER: Final = frozenset({"latency_p50_s", "latency_p90_s", "latency_p99_s", "latency_mean_s"})

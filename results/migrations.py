@@ -48,7 +48,12 @@ def m001_records(connection: Connection) -> None:
     connection.execute(sql_text("m001_records"))
 
 
-MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_records,)
+def m002_energy(connection: Connection) -> None:
+    """Where energy, carbon and money come from."""
+    connection.execute(sql_text("m002_energy"))
+
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_records, m002_energy)
 """Released steps never change: a store in the field has already run them."""
 
 NEWEST: Final = len(MIGRATIONS)

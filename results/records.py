@@ -17,6 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from results.basis import CarbonBasis, Embodied, Price
+
 
 class Status(StrEnum):
     """How a trial ended."""
@@ -219,19 +221,17 @@ class Artifact:
     toolchain: str
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path of each shipped file → its sha256."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarbonBasis:
-    """What turns joules into grams when read: stored beside the energy, never multiplied into it."""
-
-    intensity_g_per_kwh: float
-    region: str
-    provider: str
-    year: int | None
-    kind: str = "average"
-    forecast: bool = False
-    pue: float = 1.0
+    build_energy_lo_j: float | None = None
+    build_energy_hi_j: float | None = None
+    build_energy_method: str | None = None
+    build_energy_source: str | None = None
+    build_energy_flags: str = ""
+    """Separated by spaces."""
+    build_energy_reason: str | None = None
+    """Why there is no figure, where there is none."""
+    prepare_s: float | None = None
+    """Seconds to make the workload's own model, which all its variants share and no break-even counts."""
+    prepare_energy_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +251,8 @@ class CampaignRecord:
     """``best-fp32`` or a variant's name."""
     carbon: CarbonBasis | None
     carbon_absence: str | None = None
+    embodied: Embodied | None = None
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,47 +299,6 @@ class RunRecord:
     def measured_s(self) -> float | None:
         """Length of the window in seconds."""
         return self.window.duration_ns / 1e9 if self.window else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """The figures of one process that ended ok: what a comparison pairs within a block."""
-
-    arm: Arm
-    block: int
-    node: str
-    metrics: Mapping[str, float]
-    """Metric name → value."""
-    session: str = ""
-    environment_id: str = ""  # of the node as it was
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One arm against the baseline of its workload, scenario and device; derived, and rebuilt from the raw rows.
-
-    ``speedup`` is above 1 where the arm is faster by its primary metric; ``speedup_lo`` and ``speedup_hi``
-    bound it at ``confidence`` or are None with too few blocks. ``speedup_p`` is corrected for all the campaign's
-    arms (Benjamini–Hochberg). Quality is compared with ``quality_reference``, the baseline where none was judged.
-    """
-
-    campaign_id: str
-    arm: Arm
-    baseline_variant: str
-    blocks: int
-    speedup: float | None
-    speedup_lo: float | None
-    speedup_hi: float | None
-    speedup_p: float | None
-    method: str
-    confidence: float
-    quality_reference: str | None
-    quality_delta: float | None
-    quality_lo: float | None
-    quality_hi: float | None
-    quality_p: float | None
-    verdict: str
-    """One plain clause: ``2.4× faster than the best fp32, same quality``."""
 
 
 def canonical_json(value: object) -> str:

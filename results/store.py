@@ -22,18 +22,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from results import migrations, queries, refusals, tables
+from results.derived import Comparison, Estimate
 from results.errors import StoreError, UsageError
-from results.records import (
-    Arm,
-    ArmRecord,
-    Artifact,
-    CampaignRecord,
-    Comparison,
-    Environment,
-    Estimate,
-    RunRecord,
-    Status,
-)
+from results.records import Arm, ArmRecord, Artifact, CampaignRecord, Environment, RunRecord, Status
 
 RETRY_S: Final = 10.0
 FIRST_DELAY_S: Final = 0.005

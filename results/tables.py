@@ -15,16 +15,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from results.basis import CarbonBasis, Embodied, Price
+from results.derived import Comparison, Estimate
 from results.records import (
     Absence,
     Arm,
     ArmRecord,
     Artifact,
     CampaignRecord,
-    CarbonBasis,
-    Comparison,
     Environment,
-    Estimate,
     Metric,
     Reading,
     RunRecord,
@@ -51,6 +50,9 @@ CAMPAIGN_COLUMNS: Final = (
     *CARBON_COLUMNS,
     "carbon_absence",
 )
+PERIOD_COLUMNS: Final = ("intensity_since", "intensity_until", "intensity_flags")
+EMBODIED_COLUMNS: Final = ("embodied_total_g", "embodied_lifespan_s", "embodied_share")
+PRICE_COLUMNS: Final = ("price_per_kwh", "currency")
 
 
 def trial_tables(trial_no: int, record: RunRecord) -> dict[str, pa.Table]:
@@ -112,10 +114,19 @@ def trial_row(trial_no: int, record: RunRecord) -> Row:
 
 def campaign_row(campaign: CampaignRecord) -> Row:
     """One row of ``campaign``."""
-    carbon = asdict(campaign.carbon) if campaign.carbon else {}
+    basis, embodied, price = campaign.carbon, campaign.embodied, campaign.price
+    carbon = asdict(basis) if basis else {}
     return {
         **{name: getattr(campaign, name) for name in CAMPAIGN_COLUMNS if name not in CARBON_COLUMNS},
         **{name: carbon.get(name) for name in CARBON_COLUMNS},
+        "intensity_since": utc(basis.since) if basis and basis.since else None,
+        "intensity_until": utc(basis.until) if basis and basis.until else None,
+        "intensity_flags": " ".join(basis.flags) if basis else None,
+        "embodied_total_g": embodied.total_g if embodied else None,
+        "embodied_lifespan_s": embodied.lifespan_s if embodied else None,
+        "embodied_share": embodied.share if embodied else None,
+        "price_per_kwh": price.per_kwh if price else None,
+        "currency": price.currency if price else None,
         "started_at": utc(campaign.started_at),
     }
 
@@ -123,10 +134,31 @@ def campaign_row(campaign: CampaignRecord) -> Row:
 def campaign_record(row: Row) -> CampaignRecord:
     """From a row of ``campaign``."""
     values = _named(row, [name for name in CAMPAIGN_COLUMNS if name not in CARBON_COLUMNS])
+    values["started_at"] = _zoned(values["started_at"])
+    return CampaignRecord(**values, carbon=carbon_basis(row), embodied=_embodied(row), price=_price(row))
+
+
+def carbon_basis(row: Row) -> CarbonBasis | None:
+    """From a row of ``campaign``; None where no intensity is stored."""
     carbon = _named(row, CARBON_COLUMNS)
-    known = carbon["intensity_g_per_kwh"] is not None
-    values["started_at"] = values["started_at"].replace(tzinfo=UTC)
-    return CampaignRecord(**values, carbon=CarbonBasis(**carbon) if known else None)
+    if carbon["intensity_g_per_kwh"] is None:
+        return None
+    since, until, flags = _named(row, PERIOD_COLUMNS).values()
+    return CarbonBasis(**carbon, since=_zoned(since), until=_zoned(until), flags=tuple((flags or "").split()))
+
+
+def _embodied(row: Row) -> Embodied | None:
+    total_g, lifespan_s, share = _named(row, EMBODIED_COLUMNS).values()
+    return Embodied(total_g=total_g, lifespan_s=lifespan_s, share=share) if total_g is not None else None
+
+
+def _price(row: Row) -> Price | None:
+    per_kwh, currency = _named(row, PRICE_COLUMNS).values()
+    return Price(per_kwh=per_kwh, currency=currency) if per_kwh is not None else None
+
+
+def _zoned(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
 
 
 def arms_table(campaign_id: str, arms: Sequence[ArmRecord]) -> pa.Table:

@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from results.basis import CarbonBasis
 from results.errors import NoBaselineError
-from results.records import Arm, CarbonBasis, Environment
+from results.records import Arm, Environment
 from results.report import queries
 from results.report.summary import (
     FLAG_MEANINGS,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from results.basis import CarbonBasis
 from results.quality import is_fraction
-from results.records import Arm, CarbonBasis, Environment
+from results.records import Arm, Environment
 from results.verdict import FASTER, SLOWER, Sameness, Speed, judge_quality, judge_speed, some_failed, times
 
 

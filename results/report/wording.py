@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 
-from results.records import CarbonBasis
+from results.basis import CarbonBasis
 from results.report import figures
 from results.report.columns import clean
 from results.report.summary import Ended, Flag, Machine, Missing, Report, Table

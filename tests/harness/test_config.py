@@ -10,8 +10,8 @@ import yaml
 
 from harness.config import content_hash, load_campaign, to_json
 from harness.spec import Budget, Campaign, Placement, Variant
+from results.basis import CarbonBasis
 from results.errors import ConfigError
-from results.records import CarbonBasis
 from tests.harness.plugins import (
     Cast,
     Digits,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from results.derived import Comparison
 from results.records import (
     Absence,
     Arm,
@@ -15,7 +16,6 @@ from results.records import (
     Artifact,
     CampaignRecord,
     CarbonBasis,
-    Comparison,
     Environment,
     Method,
     Metric,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from results.basis import CarbonBasis
 from results.carbon import gco2e, gco2e_per_1k
-from results.records import CarbonBasis
 
 
 def test_one_kilowatt_hour_emits_its_grid_intensity() -> None:

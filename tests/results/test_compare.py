@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from results.compare import BEST_FP32, compare
+from results.derived import Comparison, Estimate
 from results.differences import between, compare_campaigns, compare_variants
 from results.errors import EnvironmentDiffersError, NoBaselineError, UsageError
 from results.facts import Facts
 from results.quality import is_fraction
-from results.records import Arm, ArmRecord, Comparison, Environment, Estimate, Status
+from results.records import Arm, ArmRecord, Environment, Status
 from results.store import Store
 from results.verdict import Failure, Speed, judge_speed
 from tests.results.stored_facts import campaign as stored_campaign

@@ -18,9 +18,10 @@ import duckdb
 import numpy as np
 import pytest
 
+from results.derived import Estimate
 from results.errors import NotAStoreError, StoreError, StoreLockedError
 from results.reader import connect
-from results.records import Estimate, Status
+from results.records import Status
 from results.store import Store
 from tests.results.stored_facts import (
     ARTIFACT,
