@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +24,7 @@ from results import store
 from results.errors import UsageError
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyRelation
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 Format = Literal["csv", "json", "parquet"]
 Parameters = Sequence[object] | Mapping[str, object] | None
@@ -98,7 +99,7 @@ class Reader:
                         where=f"query {query.strip()!r}",
                         fix="ask with SELECT, FROM, WITH, DESCRIBE, SUMMARIZE, PIVOT or EXPLAIN",
                     )
-                rows = connection.sql(query, params=params).to_arrow_table()
+                rows = _interruptibly(connection, query, params)
         return self._memory.from_arrow(rows)
 
     def export(self, query: str, format: Format, out: BinaryIO | Path, params: Parameters = None) -> None:  # noqa: A002 - the command's word
@@ -122,6 +123,17 @@ class Reader:
             raise UsageError(f"{format} cannot hold this answer: {error}", fix="cast the column to VARCHAR") from error
         except OSError as error:
             raise UsageError(f"the answer cannot be written: {error}", where=str(out)) from error
+
+
+def _interruptibly(connection: DuckDBPyConnection, query: str, params: Parameters) -> pa.Table:
+    """Ask from another thread: Ctrl-C is now and then lost while DuckDB has the main one, and the query never ends."""
+    with ThreadPoolExecutor(max_workers=1) as asking:
+        rows = asking.submit(lambda: connection.sql(query, params=params).to_arrow_table())
+        try:
+            return rows.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _write_parquet(table: pa.Table, file: BinaryIO) -> None:

@@ -249,3 +249,18 @@ def test_an_interrupt_during_a_query_stays_an_interrupt(tmp_path: Path) -> None:
     Store(path).migrate()
     with pytest.raises(KeyboardInterrupt):
         interrupted_query(path)
+
+
+def test_an_endless_query_ends_with_an_interrupt(kept: Store) -> None:
+    """Ctrl-C during a query that would take hours ends it at once, every time."""
+    asks = "import sys; from results import connect; connect(sys.argv[1]).sql(sys.argv[2])"
+    endless = "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"
+    alarm = "signal.signal(signal.SIGALRM, signal.default_int_handler); signal.setitimer(signal.ITIMER_REAL, 1.5)"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import signal; {alarm}; {asks}", str(kept.path), endless],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stderr.rstrip().endswith("KeyboardInterrupt")
