@@ -63,17 +63,26 @@ class NodeAgent:
         cache: the artifact cache of this node.
         path: folders in which the user's own modules are found.
         directory: whose git revision is recorded.
+        instruments: False leaves all of them off, the trial process's own too: the control for what they cost.
     """
 
-    def __init__(self, *, name: str, cache: Path, path: tuple[str, ...] = (), directory: Path | None = None) -> None:
-        self._name, self._cache, self._path = name, cache, path
+    def __init__(
+        self,
+        *,
+        name: str,
+        cache: Path,
+        path: tuple[str, ...] = (),
+        directory: Path | None = None,
+        instruments: bool = True,
+    ) -> None:
+        self._name, self._cache, self._path, self._instruments = name, cache, path, instruments
         self._environment = fingerprint(LIBRARIES)
         self._git_sha = git_revision(directory or Path.cwd())
         self._cores = whole_cores()
         self._zygotes: dict[str, Zygote] = {}
         self._verified: set[str] = set()
         self._collectors: list[Collector] = [
-            kind() for kind in load_catalog().collectors.values() if kind.place is Place.AGENT
+            kind() for kind in load_catalog().collectors.values() if instruments and kind.place is Place.AGENT
         ]
 
     @property
@@ -180,6 +189,7 @@ class NodeAgent:
             artifact=self._cache / assignment.artifact.artifact_id,
             data=self._cache / assignment.data,
             cores=cores,
+            instruments=self._instruments,
         )
         killed_before = _oom_kills()
         watch.start()

@@ -48,6 +48,8 @@ class Job:
     artifact: Path
     data: Path
     cores: tuple[int, ...]
+    instruments: bool = True
+    """Whether the instruments that run in the trial's own process are used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def _measure(job: Job) -> Outcome:
     data = load_data(job.data / DATA_FILE)
     feeds = [session.feed(batch) for batch in batches(data.inputs, trial.load.batch)[:MOST_FEEDS]]
     watch = Watch(
-        [kind() for kind in catalog.collectors.values() if kind.place is Place.TRIAL],
+        [kind() for kind in catalog.collectors.values() if job.instruments and kind.place is Place.TRIAL],
         Subject(device=trial.placement.device, index=trial.placement.index, cores=job.cores),
         time.monotonic_ns,
     )
