@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from codecarbon.core.emissions import Emissions
@@ -11,8 +14,21 @@ from codecarbon.core.units import Energy
 from codecarbon.external.geography import GeoMetadata
 from codecarbon.input import DataSource
 
-from collectors.grid import country_intensity, fixed_intensity
-from results.errors import ConfigError
+from collectors.grid import country_intensity, fixed_intensity, overridden
+from results.basis import CarbonBasis
+from results.errors import ConfigError, UsageError
+
+STORED = CarbonBasis(
+    intensity_g_per_kwh=50.0,
+    region="DE",
+    provider="somebody",
+    year=None,
+    forecast=True,
+    pue=1.3,
+    since=datetime(2026, 1, 1, tzinfo=UTC),
+    until=datetime(2026, 1, 2, tzinfo=UTC),
+    flags=("stale",),
+)
 
 
 @pytest.mark.parametrize("code", ["FRA", "DEU", "SWE"])
@@ -89,3 +105,49 @@ def test_reading_the_table_imports_no_codecarbon() -> None:
         timeout=60,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_another_region_on_reading_keeps_the_building() -> None:
+    """The country's own year, provider and flags come with it; the PUE is the building's and stays."""
+    told = overridden(STORED, region="deu")
+    plain = country_intensity("DEU")
+    assert (told.intensity_g_per_kwh, told.region, told.provider) == (
+        plain.intensity_g_per_kwh,
+        "DEU",
+        plain.provider,
+    )
+    assert (told.year, told.since, told.forecast, told.flags, told.pue) == (plain.year, None, False, (), 1.3)
+
+
+def test_another_building_on_reading_keeps_the_grid() -> None:
+    """PUE alone changes nothing of the intensity and of where it is from."""
+    assert overridden(STORED, pue=1.0) == replace(STORED, pue=1.0)
+
+
+def test_a_campaign_without_intensity_can_be_given_one_on_reading() -> None:
+    """A region, or a figure that the reader answers for, and no building unless told."""
+    assert overridden(None, region="FRA").pue == 1.0
+    told = overridden(None, intensity_g_per_kwh=100.0, pue=1.5)
+    assert (told.intensity_g_per_kwh, told.provider, told.pue) == (100.0, "given on reading", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("basis", "given", "where"),
+    [
+        (STORED, {"region": "FRX"}, "--region"),
+        (STORED, {"intensity_g_per_kwh": -1.0}, "--intensity"),
+        (STORED, {"region": "FRA", "intensity_g_per_kwh": 1.0}, "--intensity"),
+        (STORED, {"pue": 0.9}, "--pue"),
+        (STORED, {"pue": float("nan")}, "--pue"),
+        (None, {"pue": 1.2}, "--pue"),
+        (None, {}, None),
+    ],
+)
+def test_what_cannot_be_read_with_names_the_option(
+    basis: CarbonBasis | None, given: dict[str, Any], where: str | None
+) -> None:
+    """A wrong value, or a building without a grid, is told by the option's name and ends with 2."""
+    with pytest.raises(UsageError) as caught:
+        overridden(basis, **given)
+    assert (caught.value.where, caught.value.exit_code) == (where, 2)
+    assert caught.value.fix
