@@ -59,10 +59,11 @@ class TorchEager:
         """Make the module, fill it and put it on the device.
 
         Raises:
-            UnsupportedError: if there is no such device.
+            UnsupportedError: if there is no such device, or it cannot compute as the model asks.
         """
         settings = json.loads((directory / NETWORK_FILE).read_text())
         device = _device(placement)
+        _set_precision(settings, placement)
         module = load_network(directory).module.to(device).eval()
         run = _answering(module, settings["autocast"], placement.device)
         inputs = tuple(settings["inputs"])
@@ -81,6 +82,8 @@ def save_network(model: TorchModel, inputs: Sequence[str], directory: Path) -> N
         "factory": model.network.factory,
         "arguments": dict(model.network.arguments),
         "autocast": model.autocast,
+        "tf32": model.tf32,
+        "capability": model.capability,
         "inputs": list(inputs),
         "bfloat16": halves,
     }
@@ -185,6 +188,25 @@ def _device(placement: Placement) -> str:
         raise UnsupportedError(what, where="placements", fix=fix)
     torch.cuda.set_device(placement.index)
     return f"cuda:{placement.index}"
+
+
+def _set_precision(settings: Mapping[str, Any], placement: Placement) -> None:
+    """Allow TF32 in this process, or forbid it: left alone, torch allows it to convolutions."""
+    import torch
+
+    if placement.device == "cpu":
+        if settings["tf32"]:
+            what = "TF32 is a mode of NVIDIA's tensor cores, and the CPU has none"
+            raise UnsupportedError(what, where="placements", fix="use `device: cuda`, or leave the step `tf32` out")
+        return
+    found, needed = torch.cuda.get_device_capability(placement.index), settings["capability"]
+    if needed and found < tuple(needed):
+        told = [".".join(map(str, version)) for version in (needed, found)]
+        what = f"the variant needs compute capability {told[0]}, and cuda:{placement.index} has {told[1]}"
+        raise UnsupportedError(what, where="placements", fix="leave the variant out on this GPU")
+    precision = "tf32" if settings["tf32"] else "ieee"
+    cudnn: Any = torch.backends.cudnn
+    torch.backends.cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = precision
 
 
 def _answering(module: nn.Module, autocast: str | None, device: str) -> Callable[[tuple[Tensor, ...]], Any]:

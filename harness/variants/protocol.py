@@ -30,12 +30,15 @@ class Stage(StrEnum):
 class TorchModel:
     """A network on its way through a chain.
 
-    ``autocast`` is a torch dtype's name, or None; ``sparse_storage`` asks the engine to store zeros as a bitmap.
+    ``autocast`` is a torch dtype's name, or None; ``sparse_storage`` asks the engine to store zeros as a bitmap;
+    ``tf32`` asks for TF32 on a GPU; ``capability`` is the least CUDA compute capability that will do, or None.
     """
 
     network: Network
     autocast: str | None = None
     sparse_storage: bool = False
+    tf32: bool = False
+    capability: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
