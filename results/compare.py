@@ -6,7 +6,7 @@ better rule gives better answers about old runs. It must not know how a figure w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Final, NamedTuple
@@ -16,13 +16,22 @@ import numpy as np
 from results.derived import Comparison, Estimate
 from results.differences import between, compare_campaigns, compare_variants
 from results.errors import NoBaselineError
-from results.facts import SMALLER_IS_FASTER, Facts, FactStore, Scores, by_arm, by_block, load_facts
+from results.facts import ENERGY, SMALLER_IS_FASTER, Facts, FactStore, Scores, by_arm, by_block, in_pairs, load_facts
 from results.quality import QualityDifference, compare_quality, is_fraction
 from results.records import Arm, ArmRecord
 from results.stats import CONFIDENCE, Effect, benjamini_hochberg, paired_ratio
 from results.verdict import Standing, tell
 
-__all__ = ["between", "compare", "compare_campaigns", "compare_variants", "find_baseline", "refresh", "speedup"]
+__all__ = [
+    "between",
+    "compare",
+    "compare_campaigns",
+    "compare_variants",
+    "energy_ratio",
+    "find_baseline",
+    "refresh",
+    "speedup",
+]
 
 BEST_FP32: Final = "best-fp32"
 
@@ -65,7 +74,10 @@ def compare(facts: Facts, *, baseline: str = BEST_FP32, reference: str | None = 
     estimates = by_arm(facts.estimates)
     cells = _cells(facts.arms)
     bases = {cell: find_baseline(cell, records, estimates, baseline) for cell, records in cells.items()}
-    effects = _effects(cells, bases, estimates)
+    speeds = _effects(
+        cells, bases, estimates, lambda r, b: speedup(estimates[r.arm], estimates[b.arm], r.primary_metric)
+    )
+    energies = _effects(cells, bases, estimates, lambda r, b: energy_ratio(estimates[r.arm], estimates[b.arm]))
     for cell, records in cells.items():
         base = bases[cell]
         standard = Standard(
@@ -76,7 +88,9 @@ def compare(facts: Facts, *, baseline: str = BEST_FP32, reference: str | None = 
         )
         for record in records:
             mine = estimates.get(record.arm, ())
-            rows[record.arm] = _compare_arm(facts, record, standard, mine, effects.get(record.arm))
+            told = _compare_arm(facts, record, standard, mine, speeds.get(record.arm))
+            is_baseline = base is not None and base.arm == record.arm
+            rows[record.arm] = _with_energy(told, energies.get(record.arm), is_baseline=is_baseline)
     return tuple(rows[record.arm] for record in facts.arms)
 
 
@@ -126,22 +140,29 @@ def speedup(
 
     Above 1 is faster.
     """
-    mine, theirs = by_block(head, metric), by_block(base, metric)
-    shared = sorted(mine.keys() & theirs.keys())
-    ours, others = [mine[key] for key in shared], [theirs[key] for key in shared]
+    ours, others = in_pairs(head, base, metric)
     if metric in SMALLER_IS_FASTER:
         return paired_ratio(others, ours, confidence=confidence)
     return paired_ratio(ours, others, confidence=confidence)
+
+
+def energy_ratio(head: Sequence[Estimate], base: Sequence[Estimate], *, confidence: float = CONFIDENCE) -> Effect:
+    """Joules per inference of head over base's, paired as :func:`speedup` is; below 1 needs less.
+
+    Blocks in which two methods obtained the two energies are left out.
+    """
+    return paired_ratio(*in_pairs(head, base, ENERGY), confidence=confidence)
 
 
 def _effects(
     cells: Mapping[Cell, Sequence[ArmRecord]],
     bases: Mapping[Cell, ArmRecord | None],
     estimates: Mapping[Arm, Sequence[Estimate]],
+    effect_of: Callable[[ArmRecord, ArmRecord], Effect],
 ) -> dict[Arm, Effect]:
-    """Every arm's speed-up, the baseline's own among them; p-values are corrected for the others, taken together."""
+    """Every arm's effect, the baseline's own among them; p-values are corrected for the others, taken together."""
     found = {
-        record.arm: speedup(estimates[record.arm], estimates[base.arm], record.primary_metric)
+        record.arm: effect_of(record, base)
         for cell, records in cells.items()
         if (base := bases[cell]) is not None
         for record in records
@@ -193,6 +214,16 @@ def _compare_arm(
         quality_hi=quality.hi if quality else None,
         quality_p=quality.p if quality else None,
         verdict=tell(standing),
+    )
+
+
+def _with_energy(told: Comparison, effect: Effect | None, *, is_baseline: bool) -> Comparison:
+    if effect is None or effect.ratio is None:
+        return told
+    if is_baseline:
+        return replace(told, energy_ratio=1.0)
+    return replace(
+        told, energy_ratio=effect.ratio, energy_ratio_lo=effect.lo, energy_ratio_hi=effect.hi, energy_p=effect.p
     )
 
 

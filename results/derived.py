@@ -6,7 +6,7 @@ It holds values and does nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from results.records import Arm
 
@@ -20,6 +20,8 @@ class Estimate:
     node: str
     metrics: Mapping[str, float]
     """Metric name → value."""
+    methods: Mapping[str, str] = field(default_factory=dict)
+    """Metric name → the method that obtained it."""
     session: str = ""
     environment_id: str = ""  # of the node as it was
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from results.derived import Estimate
 from results.errors import EnvironmentDiffersError, NoBaselineError, UsageError
-from results.facts import Facts, FactStore, by_arm, by_block, load_facts
-from results.records import Arm, Environment
+from results.facts import OBTAINED_VARIOUSLY, Facts, FactStore, by_arm, by_block, in_pairs, load_facts
+from results.records import Arm, Environment, Method, weakest
 from results.stats import CONFIDENCE, Effect, benjamini_hochberg, paired_ratio, unpaired_ratio
 from results.verdict import MIN_EFFECT, times
 
@@ -50,6 +50,8 @@ class Difference:
     effect: Effect
     p_adjusted: float
     verdict: str
+    method: str | None = None
+    """The weakest by which any of the figures was obtained; None where that is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +117,10 @@ def compare_variants(facts: Facts, base: str, head: str, *, metrics: Sequence[st
     rows = []
     for first, second in pairs:
         for metric in metrics:
-            ours, theirs = by_block(estimates[second], metric), by_block(estimates[first], metric)
-            shared = sorted(ours.keys() & theirs.keys())
-            if shared:
-                values = [ours[key] for key in shared], [theirs[key] for key in shared]
-                rows.append(_row(second, (base, head), metric, values, paired_ratio(*values)))
+            values = in_pairs(estimates[second], estimates[first], metric)
+            if values[0]:
+                told = _row(second, (base, head), metric, values, paired_ratio(*values))
+                rows.append(replace(told, method=_method(metric, estimates[first], estimates[second])))
     return _corrected(base, head, rows, paired=True)
 
 
@@ -142,9 +143,10 @@ def compare_campaigns(base: Facts, head: Facts, *, metrics: Sequence[str] = METR
         left_out += len(before[arm]) + len(after[arm]) - len(earlier) - len(later)
         for metric in metrics:
             values = _values(later, metric), _values(earlier, metric)
-            if all(values):
+            if all(values) and _obtained_alike(metric, earlier, later):
                 names = (base.campaign_id, head.campaign_id)
-                rows.append(_row(arm, names, metric, values, unpaired_ratio(*values), variant=arm.variant))
+                told = _row(arm, names, metric, values, unpaired_ratio(*values), variant=arm.variant)
+                rows.append(replace(told, method=_method(metric, earlier, later)))
     if shared and not rows:
         _refuse_other_environments(base, head)
     return replace(_corrected(base.campaign_id, head.campaign_id, rows, paired=False), left_out=left_out)
@@ -269,6 +271,20 @@ def _verdict(row: Difference, p_adjusted: float) -> str:
         return "no difference shown"
     good = (effect.ratio > 1) == (row.metric in MORE_IS_BETTER)
     return f"{size} {'better' if good else 'worse'}"
+
+
+def _obtained_alike(metric: str, *sides: Iterable[Estimate]) -> bool:
+    """Whether one method obtained a figure everywhere, where it matters: a modelled joule is no counted one."""
+    return metric not in OBTAINED_VARIOUSLY or len(_methods(metric, *sides)) <= 1
+
+
+def _method(metric: str, *sides: Iterable[Estimate]) -> str | None:
+    told = tuple(map(Method, _methods(metric, *sides)))
+    return weakest(told).value if told else None
+
+
+def _methods(metric: str, *sides: Iterable[Estimate]) -> set[str]:
+    return {e.methods[metric] for side in sides for e in side if metric in e.methods}
 
 
 def _values(estimates: Iterable[Estimate], metric: str) -> list[float]:

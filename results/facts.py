@@ -17,6 +17,9 @@ from results.records import Arm, ArmRecord, CampaignRecord, Environment, Status
 from results.verdict import Failure
 
 SMALLER_IS_FASTER: Final = frozenset({"latency_p50_s", "latency_p90_s", "latency_p99_s", "latency_mean_s"})
+ENERGY: Final = "energy_j_per_inference"
+OBTAINED_VARIOUSLY: Final = frozenset({ENERGY})
+"""Figures that are modelled on one machine and measured on another."""
 
 Scores = Mapping[Arm, NDArray[np.float64]]
 
@@ -91,6 +94,20 @@ def by_block(estimates: Iterable[Estimate], metric: str) -> dict[tuple[int, str,
     A trial that a later session tried again ran on another day: it has no partner among the earlier ones.
     """
     return {(e.block, e.node, e.session): e.metrics[metric] for e in estimates if e.metrics.get(metric, 0.0) > 0.0}
+
+
+def in_pairs(head: Iterable[Estimate], base: Iterable[Estimate], metric: str) -> tuple[list[float], list[float]]:
+    """A metric of both sides in each block, node and session that they share, in order.
+
+    Joules that two methods obtained, as one modelled and one counted, are not held against each other.
+    """
+    sides = [list(head), list(base)]
+    mine, theirs = (by_block(side, metric) for side in sides)
+    shared = sorted(mine.keys() & theirs.keys())
+    if metric in OBTAINED_VARIOUSLY:
+        ours, others = ({(e.block, e.node, e.session): e.methods.get(metric) for e in side} for side in sides)
+        shared = [key for key in shared if ours[key] == others[key]]
+    return [mine[key] for key in shared], [theirs[key] for key in shared]
 
 
 def by_arm(estimates: Iterable[Estimate]) -> dict[Arm, list[Estimate]]:

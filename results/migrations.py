@@ -29,6 +29,7 @@ VIEWS: Final = (
     "macros",
     "_figure",
     "_settled",
+    "_arm",
     "v_trials",
     "v_samples",
     "v_readings",
@@ -39,6 +40,9 @@ VIEWS: Final = (
     "v_campaigns",
     "v_comparisons",
     "v_summary",
+    "v_energy",
+    "v_carbon",
+    "v_break_even",
 )
 """Files of ``results/sql`` without ``.sql``, each after those it reads."""
 

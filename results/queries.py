@@ -24,7 +24,7 @@ WHERE environment_id IN (SELECT environment_id FROM trial WHERE campaign_id = ?)
 """
 ESTIMATES: Final = """
 SELECT trial_no, position, workload, variant, engine, scenario, device, block, node, session, environment_id,
-    list(name) AS names, list(value) AS told
+    list(name) AS names, list(value) AS told, list(method) AS methods
 FROM _settled LEFT JOIN _figure USING (trial_no)
 WHERE campaign_id = ? GROUP BY ALL ORDER BY block, position
 """

@@ -184,11 +184,11 @@ def arm_record(row: Row) -> ArmRecord:
 
 
 def estimate(row: Row) -> Estimate:
-    """From a row with a trial's arm, where and when it ran, and lists of ``names`` and of values ``told``."""
+    """From a row with a trial's arm, where and when it ran, and lists of ``names``, values ``told`` and ``methods``."""
     values = _named(row, ("block", "node", "session", "environment_id"))
-    told = _named(row, ("names", "told"))
-    metrics = {name: value for name, value in zip(told["names"], told["told"], strict=True) if name is not None}
-    return Estimate(arm=arm_of(row), metrics=metrics, **values)
+    told = [one for one in zip(row["names"], row["told"], row["methods"], strict=True) if one[0] is not None]
+    metrics, methods = {name: value for name, value, _ in told}, {name: method for name, _, method in told}
+    return Estimate(arm=arm_of(row), metrics=metrics, methods=methods, **values)
 
 
 def artifact_row(artifact: Artifact) -> Row:

@@ -15,5 +15,13 @@ SELECT
     forecast,
     pue,
     carbon_absence,
-    spec
+    spec,
+    intensity_since,
+    intensity_until,
+    intensity_flags,
+    embodied_total_g,
+    embodied_lifespan_s,
+    embodied_share,
+    price_per_kwh,
+    currency
 FROM campaign;

@@ -20,6 +20,10 @@ SELECT
     comparison.quality_lo,
     comparison.quality_hi,
     comparison.quality_p,
-    comparison.verdict
+    comparison.verdict,
+    comparison.energy_ratio,
+    comparison.energy_ratio_lo,
+    comparison.energy_ratio_hi,
+    comparison.energy_p
 FROM comparison
 LEFT JOIN campaign USING (campaign_id);

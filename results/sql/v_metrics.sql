@@ -14,6 +14,9 @@ SELECT
     metric.hi,
     metric.method,
     metric.source,
-    metric.flags
+    metric.flags,
+    metric.scope,
+    metric.observations,
+    metric.largest_gap_s
 FROM metric
 JOIN trial USING (trial_no);

@@ -2,12 +2,7 @@
 -- Timings and energies are medians over trials (processes), peaks are maxima. A percentile that some trial has too
 -- few queries to tell is not told of the others alone: those were the slower, or the faster, ones.
 CREATE OR REPLACE VIEW v_summary AS
-WITH arms AS (
-    SELECT campaign_id, workload, variant, engine, scenario, device FROM arm
-    UNION
-    SELECT campaign_id, workload, variant, engine, scenario, device FROM trial
-),
-counted AS (
+WITH counted AS (
     SELECT
         campaign_id, workload, variant, engine, scenario, device,
         count(*) AS n_trials,
@@ -29,19 +24,22 @@ told AS (
         max(value) FILTER (WHERE name = 'peak_gpu_bytes')::BIGINT AS peak_gpu_bytes,
         median(value) FILTER (WHERE name = 'energy_j_per_inference') AS energy_j_per_inference,
         _method_of_rank(max(_method_rank(method)) FILTER (WHERE name = 'energy_j_per_inference')) AS energy_method,
+        median(value) FILTER (WHERE name = 'energy_net_j_per_inference') AS energy_net_j_per_inference,
+        median(value) FILTER (WHERE name = 'power_mean_w') AS power_mean_w,
+        median(value) FILTER (WHERE name = 'power_idle_w') AS power_idle_w,
         median(value) FILTER (WHERE name = 'quality') AS quality
     FROM _settled
     JOIN _figure USING (trial_no)
     GROUP BY ALL
 )
 SELECT
-    arms.campaign_id,
+    _arm.campaign_id,
     campaign.name AS campaign,
-    arms.workload,
-    arms.variant,
-    arms.engine,
-    arms.scenario,
-    arms.device,
+    _arm.workload,
+    _arm.variant,
+    _arm.engine,
+    _arm.scenario,
+    _arm.device,
     coalesce(counted.n_trials, 0) AS n_trials,
     CASE WHEN told.n_p50 = counted.n_trials THEN told.latency_p50_s END AS latency_p50_s,
     CASE WHEN told.n_p90 = counted.n_trials THEN told.latency_p90_s END AS latency_p90_s,
@@ -57,8 +55,15 @@ SELECT
     comparison.quality_delta,
     comparison.speedup,
     comparison.speedup_lo,
-    comparison.speedup_hi
-FROM arms
+    comparison.speedup_hi,
+    told.energy_net_j_per_inference,
+    comparison.energy_ratio,
+    comparison.energy_ratio_lo,
+    comparison.energy_ratio_hi,
+    told.power_mean_w,
+    told.power_idle_w,
+    coalesce(arm.artifact_id, counted.artifact_id) AS artifact_id
+FROM _arm
 LEFT JOIN campaign USING (campaign_id)
 LEFT JOIN arm USING (campaign_id, workload, variant, engine, scenario, device)
 LEFT JOIN counted USING (campaign_id, workload, variant, engine, scenario, device)

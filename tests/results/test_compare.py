@@ -9,7 +9,7 @@ from results.compare import BEST_FP32, compare
 from results.derived import Comparison, Estimate
 from results.differences import between, compare_campaigns, compare_variants
 from results.errors import EnvironmentDiffersError, NoBaselineError, UsageError
-from results.facts import Facts
+from results.facts import ENERGY, Facts
 from results.quality import is_fraction
 from results.records import Arm, ArmRecord, Environment, Status
 from results.store import Store
@@ -447,3 +447,66 @@ def test_quality_is_a_fraction_by_the_means_of_all_arms_of_a_table() -> None:
     scores = {"fp32": right(2_000, 200), "int8": right(2_000, 400), "sparse": np.full(2_000, 7.0)}
     rows = by_variant(compare(campaign({**FP32, "int8": 4e-4, "sparse": 4e-4}, scores=scores)))
     assert rows["int8"].verdict == "2.5× faster than the best fp32, accuracy 0.1 worse"
+
+
+def with_energy(facts: Facts, energies_j: dict[str, float], methods: dict[str, str] | None = None) -> Facts:
+    """The same campaign in which trials tell joules per inference that wobble, each obtained by a method."""
+    told = [
+        replace(
+            e,
+            metrics={**e.metrics, ENERGY: energies_j[e.arm.variant] * WOBBLE[(3 * e.block) % len(WOBBLE)]},
+            methods={ENERGY: (methods or {}).get(e.arm.variant, "measured_counter")},
+        )
+        if e.arm.variant in energies_j
+        else e
+        for e in facts.estimates
+    ]
+    return replace(facts, estimates=told)
+
+
+def test_energy_is_held_against_the_baselines_in_the_same_blocks() -> None:
+    """What wobbles alike in both cancels in pairs: 0.3 J over 1 J is 0.3, tightly bounded; the baseline is 1."""
+    facts = with_energy(campaign({**FP32, "int8": 4e-4}), {"fp32": 2.0, "fp32-ort": 1.0, "int8": 0.3})
+    rows = by_variant(compare(facts))
+    assert (rows["fp32-ort"].energy_ratio, rows["fp32-ort"].energy_ratio_lo, rows["fp32-ort"].energy_p) == (
+        1,
+        None,
+        None,
+    )
+    bounded = rows["int8"].energy_ratio, rows["int8"].energy_ratio_lo, rows["int8"].energy_ratio_hi
+    assert bounded == pytest.approx((0.3, 0.3, 0.3))
+    assert rows["fp32"].energy_ratio == pytest.approx(2.0)
+
+
+def test_energy_is_corrected_for_all_arms_of_the_campaign() -> None:
+    """Eight blocks that all agree have a p of 2 / 256, which is doubled where two arms are looked at."""
+    facts = with_energy(campaign({**FP32, "int8": 4e-4}), {"fp32": 2.0, "fp32-ort": 1.0, "int8": 1.0})
+    rows = by_variant(compare(facts))
+    assert rows["fp32"].energy_p == pytest.approx(2 * 2 / 256)
+    assert rows["int8"].energy_p == 1.0
+
+
+def test_a_modelled_joule_is_not_held_against_a_counted_one() -> None:
+    """There is no ratio, and the comparison of two variants leaves the figure out."""
+    methods = {"fp32-ort": "measured_counter", "int8": "modelled"}
+    facts = with_energy(campaign({**FP32, "int8": 4e-4}), {"fp32-ort": 1.0, "int8": 0.3}, methods)
+    row = by_variant(compare(facts))["int8"]
+    assert (row.energy_ratio, row.energy_ratio_lo, row.energy_p) == (None, None, None)
+    assert ENERGY not in {found.metric for found in compare_variants(facts, "fp32-ort", "int8").rows}
+
+
+def test_campaigns_whose_joules_were_obtained_otherwise_are_not_compared_in_joules() -> None:
+    """The other figures are; where the method is one, the joules are, and bear it."""
+    plain = campaign({"fp32": 1e-3})
+    counted, modelled = (with_energy(plain, {"fp32": 1.0}, {"fp32": m}) for m in ("measured_counter", "modelled"))
+    mixed = {row.metric for row in compare_campaigns(counted, modelled).rows}
+    alike = {row.metric: row.method for row in compare_campaigns(modelled, modelled).rows}
+    assert (ENERGY in mixed, "latency_p50_s" in mixed) == (False, True)
+    assert alike[ENERGY] == "modelled"
+
+
+def test_two_variants_tell_less_energy_as_better() -> None:
+    """A third of the joules is said as such."""
+    facts = with_energy(campaign({**FP32, "int8": 4e-4}), {"fp32-ort": 1.0, "int8": 0.25})
+    told = {row.metric: row.verdict for row in compare_variants(facts, "fp32-ort", "int8").rows}
+    assert told[ENERGY] == "4.0× better"

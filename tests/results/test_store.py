@@ -21,7 +21,7 @@ import pytest
 from results.derived import Estimate
 from results.errors import NotAStoreError, StoreError, StoreLockedError
 from results.reader import connect
-from results.records import Status
+from results.records import Method, Status
 from results.store import Store
 from tests.results.stored_facts import (
     ARTIFACT,
@@ -167,15 +167,21 @@ def test_environments_are_those_of_each_nodes_newest_trial(kept: Store) -> None:
 
 
 def test_estimates_are_the_figures_of_trials_that_count(kept: Store) -> None:
-    """Of every ok latest attempt, in order; a trial without figures has none rather than zeros."""
+    """Of every ok latest attempt, in order, with their methods; a trial without figures has none rather than zeros."""
     kept.write(failure(INT8, 0, 1))
-    told = (metric("latency_p50_s", 0.5), metric("quality", 0.75))
+    told = (metric("latency_p50_s", 0.5), metric("quality", 0.75, Method.MEASURED_COUNTER))
     kept.write(record(INT8, 0, 2, metrics=told, session="s1"))
     kept.write(record(FP32, 1, metrics=(), session="s1"))
     where = {"node": "node-a", "session": "s1", "environment_id": ENVIRONMENT.environment_id}
     kept.write(failure(FP32, 2))
     assert kept.estimates("c1") == (
-        Estimate(arm=INT8, block=0, metrics={"latency_p50_s": 0.5, "quality": 0.75}, **where),
+        Estimate(
+            arm=INT8,
+            block=0,
+            metrics={"latency_p50_s": 0.5, "quality": 0.75},
+            methods={"latency_p50_s": "measured_timer", "quality": "measured_counter"},
+            **where,
+        ),
         Estimate(arm=FP32, block=1, metrics={}, **where),
     )
 

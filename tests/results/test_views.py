@@ -23,24 +23,37 @@ from tests.results.stored_facts import (
     samples,
 )
 
+ARM = "workload variant engine scenario device"
 COLUMNS = {
     "v_trials": "trial_id campaign_id campaign workload variant engine scenario device node block position attempt "
     "status reason started_at measured_s wall_s environment_id git_sha",
     "v_samples": "trial_id seq phase scheduled_ns started_ns latency_ns batch",
     "v_readings": "trial_id collector device metric at_ns value unit",
-    "v_metrics": "trial_id workload variant engine scenario device metric value unit lo hi method source flags",
+    "v_metrics": "trial_id workload variant engine scenario device metric value unit lo hi method source flags "
+    "scope observations largest_gap_s",
     "v_absences": "trial_id metric reason",
     "v_artifacts": "artifact_id workload variant engine stored_bytes parameters nonzero build_s build_energy_j chain "
-    "toolchain",
+    "toolchain build_energy_lo_j build_energy_hi_j build_energy_method build_energy_source build_energy_flags "
+    "build_energy_reason prepare_s prepare_energy_j",
     "v_environments": " ".join(["environment_id", *(f.name for f in fields(Environment))]),
     "v_summary": "campaign_id campaign workload variant engine scenario device n_trials latency_p50_s latency_p90_s "
     "latency_p99_s throughput_per_s peak_rss_bytes peak_gpu_bytes artifact_bytes energy_j_per_inference energy_method "
-    "gco2e_per_1k quality quality_delta speedup speedup_lo speedup_hi",
+    "gco2e_per_1k quality quality_delta speedup speedup_lo speedup_hi energy_net_j_per_inference energy_ratio "
+    "energy_ratio_lo energy_ratio_hi power_mean_w power_idle_w artifact_id",
     "v_campaigns": "campaign_id campaign content_hash seed started_at reference baseline intensity_g_per_kwh region "
-    "provider year kind forecast pue carbon_absence spec",
+    "provider year kind forecast pue carbon_absence spec intensity_since intensity_until intensity_flags "
+    "embodied_total_g embodied_lifespan_s embodied_share price_per_kwh currency",
     "v_comparisons": "campaign_id campaign workload variant engine scenario device baseline_variant blocks speedup "
     "speedup_lo speedup_hi speedup_p method confidence quality_reference quality_delta quality_lo quality_hi quality_p "
-    "verdict",
+    "verdict energy_ratio energy_ratio_lo energy_ratio_hi energy_p",
+    "v_energy": f"campaign_id campaign {ARM} component energy_j_per_inference lo hi energy_net_j_per_inference "
+    "energy_j_per_token energy_j_per_slo_query power_mean_w power_idle_w method scope source flags reason",
+    "v_carbon": f"campaign_id campaign {ARM} intensity_g_per_kwh pue region provider year since until kind forecast "
+    "flags gco2e_per_1k gco2e_per_million_tokens embodied embodied_g_per_1k sci_g_per_1k cost_per_1k currency "
+    "energy_j_per_inference energy_method",
+    "v_break_even": f"campaign_id campaign {ARM} build_energy_j build_energy_method energy_j_per_inference "
+    "energy_method baseline_variant baseline_energy_j_per_inference saving_j_per_inference saving_lo_j_per_inference "
+    "saving_hi_j_per_inference break_even_inferences break_even_lo break_even_hi outcome reason",
 }
 ENERGY = "energy_j_per_inference"
 
@@ -114,10 +127,10 @@ def test_samples_of_an_open_loop_keep_the_time_they_were_due(kept: Store, ask: A
 
 def test_metrics_readings_and_absences_are_told_with_their_origin(kept: Store, ask: Any) -> None:
     """What was stored of each comes back, flags as words."""
-    figure = metric("power_mean_w", 12.5, Method.MODELLED, lo=12.0, hi=13.0, flags=("short_window", "aliased"))
+    figure = metric("power_mean_w", 12.5, Method.MODELLED, lo=12.0, hi=13.0, flags=("short_window", "gap"))
     kept.write(record(metrics=(figure,)))
     assert ask("SELECT variant, metric, value, unit, lo, hi, method, source, flags FROM v_metrics") == [
-        ("fp32", "power_mean_w", 12.5, "1", 12.0, 13.0, "modelled", "a test", "short_window aliased")
+        ("fp32", "power_mean_w", 12.5, "1", 12.0, 13.0, "modelled", "a test", "short_window gap")
     ]
     assert ask("SELECT collector, device, metric, at_ns, value, unit FROM v_readings") == [
         ("nvml", "0", "power_w", 5, 70.5, "W")
