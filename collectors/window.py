@@ -87,6 +87,7 @@ class Watch:
         for position in sorted(self._stopped):
             collector = self._collectors[position]
             if not isinstance(collector, Recorder):
+                brought.append(_complete(collector, None, f"{collector.name} tells nothing outside the window"))
                 continue
             try:
                 brought.append(_complete(collector, collector.over(window), None))

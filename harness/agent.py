@@ -17,15 +17,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from collectors.host import fingerprint, git_revision, load_average
-from collectors.protocol import Collector, Place, Subject
-from collectors.window import Watch, merge
+from collectors.protocol import Place, Subject
 from harness.build import verify
 from harness.catalog import load_catalog
+from harness.instruments import Instruments
 from harness.locks import host_lock_path, locked
 from harness.spec import Assignment, Placement, Trial
-from harness.worker import Job, Outcome
+from harness.worker import SETTLE_S, Job, Outcome
 from harness.zygote import Ended, Task, Zygote
-from results.energy import per_inference
 from results.errors import JoulemarkError
 from results.records import Artifact, Environment, Observation, RunRecord, Status
 
@@ -75,15 +74,14 @@ class NodeAgent:
         directory: Path | None = None,
         instruments: bool = True,
     ) -> None:
-        self._name, self._cache, self._path, self._instruments = name, cache, path, instruments
+        self._name, self._cache, self._path, self._instrumented = name, cache, path, instruments
         self._environment = fingerprint(LIBRARIES)
         self._git_sha = git_revision(directory or Path.cwd())
         self._cores = whole_cores()
         self._zygotes: dict[str, Zygote] = {}
         self._verified: set[str] = set()
-        self._collectors: list[Collector] = [
-            kind() for kind in load_catalog().collectors.values() if instruments and kind.place is Place.AGENT
-        ]
+        kinds = load_catalog().collectors.values() if instruments else ()
+        self._instruments = Instruments([kind() for kind in kinds if kind.place is Place.AGENT])
 
     @property
     def node(self) -> Node:
@@ -97,14 +95,16 @@ class NodeAgent:
         Returns when all are ready, so that none of this overlaps a timed trial.
         """
         zygotes = [self._zygote(engine) for engine in engines]
-        watch = Watch(self._collectors, Subject(cores=self._cores), time.monotonic_ns)
-        watch.start()
-        watch.stop(None)
+        self._instruments.warm(Subject(cores=self._cores))
         for zygote in zygotes:
             zygote.await_ready()
 
-    def run(self, assignment: Assignment) -> RunRecord:
+    def run(self, assignment: Assignment, *, last: bool = False) -> RunRecord:
         """Run one trial; whatever happens to its process becomes the record's status and reason.
+
+        Args:
+            assignment: the trial, with its artifact.
+            last: whether no other of its engine and device is to follow: idle is then measured once more.
 
         Raises:
             FleetError: only if this node itself cannot run trials.
@@ -117,7 +117,7 @@ class NodeAgent:
             if refusal is None:
                 try:
                     self._verify(assignment.artifact)
-                    outcome, observed = self._watched(assignment, cores)
+                    outcome, observed = self._watched(assignment, cores, last=last)
                 except JoulemarkError as error:
                     outcome, observed = Outcome(status=Status.FAILED, reason=str(error)), Observation()
             else:
@@ -176,37 +176,31 @@ class NodeAgent:
             return (), f"cuda:{placement.index} asked for, {self._name} has {self.node.gpus} NVIDIA GPUs"
         return self._cores[-wanted:], None
 
-    def _watched(self, assignment: Assignment, cores: tuple[int, ...]) -> tuple[Outcome, Observation]:
+    def _watched(self, assignment: Assignment, cores: tuple[int, ...], *, last: bool) -> tuple[Outcome, Observation]:
         trial, placement = assignment.trial, assignment.trial.placement
         zygote = self._zygote(trial.key.arm.engine)
-        watch = Watch(
-            self._collectors,
-            Subject(device=placement.device, index=placement.index, cores=cores),
-            time.monotonic_ns,
-        )
+        watch = self._instruments.watch(Subject(device=placement.device, index=placement.index, cores=cores))
+        idle_s = self._instruments.idle_s(trial, last=last)
         job = Job(
             trial=trial,
             artifact=self._cache / assignment.artifact.artifact_id,
             data=self._cache / assignment.data,
             cores=cores,
-            instruments=self._instruments,
+            instruments=self._instrumented,
+            idle_s=idle_s,
         )
+        resting_s = 2 * (SETTLE_S + idle_s) if idle_s else 0.0
         killed_before = _oom_kills()
         watch.start()
         try:
-            ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=trial.budget.timeout_s)
+            ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=trial.budget.timeout_s + resting_s)
         except BaseException:
             watch.stop(None)
             self._zygotes.pop(trial.key.arm.engine).close()  # the next trial of this engine gets a new one
             raise
-        outcome = outcome_of(ended, timeout_s=trial.budget.timeout_s, oom_kills=_oom_kills() - killed_before)
-        if outcome.window is None or outcome.steady is None:
-            return outcome, watch.stop(None)
-        observed = watch.stop(outcome.window)
-        required = ("energy_cpu_j", "energy_ram_j", *(("energy_gpu_j",) if placement.device == "cuda" else ()))
-        completed = len(outcome.steady) * outcome.steady.batch
-        energy = per_inference(observed, completed=completed, required=required, window=outcome.window)
-        return outcome, merge((outcome.observation, observed, energy))
+        killed = _oom_kills() - killed_before
+        outcome = outcome_of(ended, timeout_s=trial.budget.timeout_s, resting_s=resting_s, oom_kills=killed)
+        return outcome, self._instruments.told(trial, watch, outcome)
 
 
 def unrun(trial: Trial, node: Node, status: Status, reason: str) -> RunRecord:
@@ -242,10 +236,11 @@ def _oom_kills() -> int:
     return int(counts.get("oom_kill", 0))
 
 
-def outcome_of(ended: Ended, *, timeout_s: float, oom_kills: int) -> Outcome:
-    """What a process that may not have come back tells by the way it ended."""
+def outcome_of(ended: Ended, *, timeout_s: float, oom_kills: int, resting_s: float = 0.0) -> Outcome:
+    """What a process that may not have come back tells by the way it ended; rest is granted on top of its limit."""
     if ended.timed_out:
-        return Outcome(status=Status.TIMEOUT, reason=f"killed after {timeout_s:g} s (budget.timeout_s)")
+        rest = f" and {resting_s:g} s of idle" if resting_s else ""
+        return Outcome(status=Status.TIMEOUT, reason=f"killed after {timeout_s:g} s (budget.timeout_s){rest}")
     if isinstance(ended.result, Outcome):
         return ended.result
     if ended.signal_name == "SIGKILL" and oom_kills:

@@ -77,6 +77,12 @@ def perform(order: BuildOrder) -> Artifact | JoulemarkError:
             return error
 
 
+def lasts(queue: Sequence[Assignment]) -> frozenset[str]:
+    """Trial ids of the last trial of each engine and device in a node's queue."""
+    final = {(a.trial.key.arm.engine, a.trial.placement.device, a.trial.placement.index): a for a in queue}
+    return frozenset(assignment.trial.key.trial_id for assignment in final.values())
+
+
 class LocalFleet:
     """This host, without Ray.
 
@@ -116,8 +122,9 @@ class LocalFleet:
         """Run this host's queue."""
         for queue in queues.values():
             self._agent.warm({assignment.trial.key.arm.engine for assignment in queue})
+            closing = lasts(queue)
             for assignment in queue:
-                yield self._agent.run(assignment)
+                yield self._agent.run(assignment, last=assignment.trial.key.trial_id in closing)
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.agent import Node, NodeAgent, unrun
 from harness.build import cache_directory, cached, workload_id
-from harness.fleet import BuildOrder, Built, perform
+from harness.fleet import BuildOrder, Built, lasts, perform
 from harness.spec import Assignment, Recipe
 from results.errors import BuildError, FleetError, JoulemarkError
 from results.records import Artifact, RunRecord, Status
@@ -71,8 +71,8 @@ class _Agent:
     def warm(self, engines: set[str]) -> None:
         self._agent.warm(engines)
 
-    def run(self, assignment: Assignment) -> RunRecord:
-        return self._agent.run(assignment)
+    def run(self, assignment: Assignment, last: bool) -> RunRecord:
+        return self._agent.run(assignment, last=last)
 
     def close(self) -> None:
         self._agent.close()
@@ -157,6 +157,7 @@ class RayFleet:
     def run(self, queues: Mapping[str, Sequence[Assignment]]) -> Iterator[RunRecord]:
         """Keep one trial in flight on each node; sleep until any has ended."""
         waiting = {name: iter(queue) for name, queue in queues.items()}
+        closing = {name: lasts(queue) for name, queue in queues.items()}
         for name, queue in queues.items():
             self._agents[name].warm.remote({a.trial.key.arm.engine for a in queue})
         in_flight: dict[Any, Assignment] = {}
@@ -170,7 +171,8 @@ class RayFleet:
             except RayError:  # lost between two trials: none of its own is in flight
                 lost.append(name)
             else:
-                in_flight[self._agents[name].run.remote(assignment)] = assignment
+                last = assignment.trial.key.trial_id in closing[name]
+                in_flight[self._agents[name].run.remote(assignment, last)] = assignment
 
         for name in queues:
             start_next(name)

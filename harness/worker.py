@@ -25,14 +25,18 @@ from harness.engines.protocol import Session
 from harness.spec import Placement, Trial
 from results.errors import OutOfMemoryError, UnsupportedError
 from results.latency import summarise
+from results.objective import slo_share
 from results.records import Absence, Method, Metric, Observation, Samples, Status, Window
 from results.units import BYTE, NS_PER_S
-from scenarios.load.protocol import Until
+from scenarios.load.protocol import HasObjective, Until
 from scenarios.warmup import change_point, levels, settle
 
 WARMUP_SLICE_NS: Final = 25_000_000
 MOST_FEEDS: Final = 64
 """Distinct inputs prepared before the window; queries cycle through them."""
+SETTLE_S: Final = 0.25
+"""Between running and resting: runtimes spin for a while after a query, and a counter that moves every 100 ms has
+to show its last step."""
 NO_STEADY_STATE: Final = "no_steady_state"
 LEVEL_SHIFT: Final = "level_shift"
 LEVEL_SHIFT_SHARE: Final = 0.1
@@ -50,6 +54,8 @@ class Job:
     cores: tuple[int, ...]
     instruments: bool = True
     """Whether the instruments that run in the trial's own process are used."""
+    idle_s: float = 0.0
+    """How long to rest before warm-up and after the window, so that idle power can be told; 0 for not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +104,10 @@ def _measure(job: Job) -> Outcome:
         Subject(device=trial.placement.device, index=trial.placement.index, cores=job.cores),
         time.monotonic_ns,
     )
+    idle_before = _rest(session, job.idle_s)
     warmup, settled = _warm_up(trial, session, feeds)
     steady, window, observed, on_device = _window(trial, session, feeds, watch)
+    idle_after = _rest(session, job.idle_s)
     allocated = _allocator(session)  # before judging, which only some trials do
     timed = summarise(steady, window)
     if on_device:
@@ -114,9 +122,26 @@ def _measure(job: Job) -> Outcome:
         window=window,
         warmup=warmup,
         steady=steady,
-        observation=merge((timed, observed, allocated, judged)),
+        observation=merge((timed, observed, allocated, judged, _in_time(trial, steady))),
         quality_examples=examples,
+        idle=idle_before + idle_after,
     )
+
+
+def _rest(session: Session, idle_s: float) -> tuple[Window, ...]:
+    """Let what ran die down, then sleep with the model loaded; the stretch slept through, or none."""
+    if idle_s <= 0:
+        return ()
+    session.synchronize()
+    time.sleep(SETTLE_S)
+    opened_ns = time.monotonic_ns()
+    time.sleep(idle_s)
+    return (Window(opened_ns=opened_ns, closed_ns=time.monotonic_ns()),)
+
+
+def _in_time(trial: Trial, steady: Samples) -> Observation:
+    objective_s = trial.load.latency_objective_s if isinstance(trial.load, HasObjective) else None
+    return NOTHING if objective_s is None else slo_share(steady, objective_s)
 
 
 def pin(cores: tuple[int, ...]) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
+MS_PER_S: Final = 1_000
 J_PER_KWH: Final = 3_600_000.0
 J_PER_WH: Final = 3_600.0
 J_PER_MILLIJOULE: Final = 1e-3
 J_PER_MICROJOULE: Final = 1e-6
 W_PER_MILLIWATT: Final = 1e-3
+G_PER_KG: Final = 1_000.0
+S_PER_YEAR: Final = 365.25 * 86_400
 BYTES_PER_KIB: Final = 1_024
 BYTES_PER_MIB: Final = 1_048_576
 
@@ -23,6 +26,8 @@ WATT: Final = "W"
 BYTE: Final = "B"
 PER_SECOND: Final = "1/s"
 JOULE_PER_INFERENCE: Final = "J/inference"
+JOULE_PER_TOKEN: Final = "J/token"  # noqa: S105 - a token of text
+JOULE_PER_QUERY: Final = "J/query"
 FRACTION: Final = "1"
 
 

@@ -52,3 +52,13 @@ class Load(Protocol):
     def drive(self, query: Query, feeds: Sequence[Any], until: Until, clock: Clock, seed: int) -> Samples:
         """Send the feeds in turn, over and over, and time every query."""
         ...
+
+
+@runtime_checkable
+class HasObjective(Protocol):
+    """A load whose queries are to be answered in time, so that those that are can be counted."""
+
+    @property
+    def latency_objective_s(self) -> float | None:
+        """The longest latency, in seconds, with which a query still counts as answered; None for any."""
+        ...

@@ -7,6 +7,7 @@ arrival. Between arrivals the process sleeps; what the kernel takes to wake it i
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from results.records import Samples
-from results.units import NS_PER_S
+from results.units import MS_PER_S, NS_PER_S
 from scenarios.load.protocol import Clock, Query, Until
 
 _DRAWS = 4096
@@ -26,21 +27,28 @@ _DRAWS = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Poisson arrivals at ``rate_per_s``; arms are ranked by median latency from the scheduled arrival."""
+    """Poisson arrivals at ``rate_per_s``; arms are ranked by median latency from the scheduled arrival.
+
+    With ``latency_objective_s`` the queries answered within it, from their scheduled arrival, are counted.
+    """
 
     name: ClassVar[str] = "server"
     primary: ClassVar[str] = "latency_p50_s"
     rate_per_s: float = 50.0
     batch: int = 1
+    latency_objective_s: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= 1e6:
             raise ValueError(f"rate_per_s must be above 0 and at most 1e6, not {self.rate_per_s}")
+        if self.latency_objective_s is not None and not 0 < self.latency_objective_s < math.inf:
+            raise ValueError(f"latency_objective_s must be above 0, not {self.latency_objective_s}")
 
     @property
     def label(self) -> str:
-        """As ``server/1@50qps``."""
-        return f"{self.name}/{self.batch}@{self.rate_per_s:g}qps"
+        """As ``server/1@50qps``, with an objective ``server/1@50qps≤20ms``."""
+        objective = f"≤{self.latency_objective_s * MS_PER_S:g}ms" if self.latency_objective_s else ""
+        return f"{self.name}/{self.batch}@{self.rate_per_s:g}qps{objective}"
 
     def wait(self, duration_s: float) -> None:
         """Sleep until the next arrival; a test with a clock of its own overrides it."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from results.errors import ConfigError, MissingExtraError
 from scenarios.workloads.fidelity import FIDELITY, fidelity
 from scenarios.workloads.protocol import Network, Prepared, Quality
-from scenarios.workloads.seeded_inputs import InputSpec, refuse_nothing_to_draw
+from scenarios.workloads.seeded_inputs import InputSpec, refuse_nothing_to_draw, tokens_of
 from scenarios.workloads.torch_reference import prepared
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ class HfFolder:
     def quality(self) -> Quality:
         """Fidelity: there are no labels."""
         return FIDELITY
+
+    @property
+    def tokens_per_inference(self) -> int | None:
+        """The length of ``input_ids``, if there is such an input."""
+        return tokens_of(self.inputs)
 
     def inputs_digest(self) -> str:
         """A sha256 over the configuration and the weights, by file name.

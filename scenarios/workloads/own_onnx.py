@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from results.errors import ConfigError
 from scenarios.workloads.fidelity import FIDELITY, fidelity
 from scenarios.workloads.protocol import Prepared, Quality
-from scenarios.workloads.seeded_inputs import BATCH, InputSpec, draw, refuse_no_examples
+from scenarios.workloads.seeded_inputs import BATCH, InputSpec, draw, refuse_no_examples, tokens_of
 
 REFERENCE_BATCH: Final = 32
 
@@ -48,6 +48,11 @@ class OnnxFile:
     def quality(self) -> Quality:
         """Fidelity: there are no labels."""
         return FIDELITY
+
+    @property
+    def tokens_per_inference(self) -> int | None:
+        """The length of ``input_ids``, if there is such an input. Not known where the inputs are read off the graph."""
+        return tokens_of(self.inputs)
 
     def inputs_digest(self) -> str:
         """The sha256 of the file.

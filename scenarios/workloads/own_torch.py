@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from results.errors import ConfigError
 from scenarios.workloads.fidelity import FIDELITY, fidelity
 from scenarios.workloads.protocol import Network, Prepared, Quality
-from scenarios.workloads.seeded_inputs import InputSpec, refuse_nothing_to_draw
+from scenarios.workloads.seeded_inputs import InputSpec, refuse_nothing_to_draw, tokens_of
 from scenarios.workloads.torch_reference import prepared
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ class TorchFactory:
     def quality(self) -> Quality:
         """Fidelity: there are no labels."""
         return FIDELITY
+
+    @property
+    def tokens_per_inference(self) -> int | None:
+        """The length of ``input_ids``, if there is such an input."""
+        return tokens_of(self.inputs)
 
     def inputs_digest(self) -> str:
         """A sha256 over the source of the factory's package, or folder, and ``files``, found without running any code.

@@ -94,3 +94,13 @@ class Workload(Protocol):
     def score(self, outputs: tuple[NDArray[Any], ...], labels: NDArray[Any]) -> NDArray[np.float64]:
         """Judge the model's outputs, example by example: shape ``[examples]``; their mean is the quality."""
         ...
+
+
+@runtime_checkable
+class HasTokens(Protocol):
+    """A workload whose every example is a sequence of as many tokens, so that energy can be told by the token."""
+
+    @property
+    def tokens_per_inference(self) -> int | None:
+        """Tokens in one sample through the model, padding included; None where it does not take tokens."""
+        ...

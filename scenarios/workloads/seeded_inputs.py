@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 BATCH: Final = "batch"
 """The shape entry that stands for the scenario's batch."""
 DTYPES: Final = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+TOKEN_IDS: Final = "input_ids"  # noqa: S105 - tokens of text
+"""What the field calls the input that holds tokens."""
 DEFAULT_HIGH: Final = 2
 """Integers are drawn below this where nothing is said: 0 and 1 are valid for a mask, an id and a class alike."""
 
@@ -79,6 +81,14 @@ class InputSpec:
 def draw(specs: Mapping[str, InputSpec], examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Draw every input, in the order given: name → ``[examples, …]``."""
     return {name: spec.draw(examples, rng) for name, spec in specs.items()}
+
+
+def tokens_of(inputs: Mapping[str, InputSpec]) -> int | None:
+    """Tokens of one example: the length of ``input_ids`` where that is an int64 input of shape ``[batch, n]``."""
+    ids = inputs.get(TOKEN_IDS)
+    if ids is None or ids.dtype != "int64" or len(ids.shape) != 2:
+        return None
+    return int(ids.shape[1])
 
 
 def refuse_nothing_to_draw(inputs: Mapping[str, InputSpec], examples: int) -> None:

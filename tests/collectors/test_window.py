@@ -89,6 +89,37 @@ def test_an_absence_gives_way_to_a_figure_that_another_brought() -> None:
     assert found == Observation(metrics=(figure("x"),), absences=(Absence(metric="y", reason="two; one"),))
 
 
+class Recording(FakeCollector):
+    """An instrument that can tell of any stretch of the time that it watched."""
+
+    def over(self, window: Window) -> Observation:
+        self._note("over")
+        return Observation(metrics=(figure("x", float(window.duration_ns)),))
+
+
+def test_a_stopped_watch_looks_back_on_other_windows() -> None:
+    """As often as asked; instruments that cannot say so, and those that never ran are not asked."""
+    recording, plain = Recording(metrics=("x",)), FakeCollector(name="plain", metrics=("y",))
+    away = Recording(metrics=("z",), availability=Availability(available=False, reason="away"))
+    watch = Watch([recording, plain, away], Subject(), FakeClock())
+    watch.start()
+    assert watch.over(WINDOW) == Observation()
+    watch.stop(WINDOW)
+    found = [watch.over(Window(opened_ns=1, closed_ns=closed_ns)) for closed_ns in (4, 6)]
+    assert [observation.metrics for observation in found] == [(figure("x", 3.0),), (figure("x", 5.0),)]
+    assert found[0].absences == (Absence(metric="y", reason="plain tells nothing outside the window"),)
+    assert away.calls == ["probe"]
+
+
+def test_failing_to_look_back_is_an_absence() -> None:
+    """The trial's own figures stand."""
+    watch = Watch([Recording(name="broken", metrics=("x",), fails_in="over")], Subject(), FakeClock())
+    watch.start()
+    watch.stop(WINDOW)
+    reason = "broken failed to look back: OSError: over went wrong"
+    assert watch.over(WINDOW).absences == (Absence(metric="x", reason=reason),)
+
+
 def test_an_interrupt_is_not_an_instrument_s_failure() -> None:
     """Ctrl-C passes through."""
 

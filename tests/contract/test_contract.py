@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collectors.protocol import Availability, Collector, Place, Subject
+from collectors.protocol import Availability, Collector, Place, Recorder, Subject
 from collectors.window import Watch
 from harness.catalog import SEAMS, load_catalog
 from harness.config import content_hash, load_campaign, to_json
@@ -25,8 +25,8 @@ from harness.spec import Campaign, Placement, Variant
 from harness.variants.protocol import Stage, Step
 from results.records import Method, Samples, Window
 from results.units import NS_PER_S
-from scenarios.load.protocol import Load, Until
-from scenarios.workloads.protocol import Quality, Workload
+from scenarios.load.protocol import HasObjective, Load, Until
+from scenarios.workloads.protocol import HasTokens, Quality, Workload
 
 CATALOG = load_catalog()
 QUERY_NS = 2_000_000
@@ -156,6 +156,18 @@ def test_a_loads_label_tells_all_that_sets_it_apart(load_type: type[Load]) -> No
 
 
 @every_load
+def test_a_load_has_an_objective_only_where_one_is_set(load_type: type[Load]) -> None:
+    """By default every query counts; an objective is part of the label and changes no arrival."""
+    load = load_type()
+    if not isinstance(load, HasObjective):
+        return
+    assert load.latency_objective_s is None
+    timely = dataclasses.replace(load, latency_objective_s=0.02)  # type: ignore[type-var]
+    assert timely.label != load.label
+    assert timely.label.startswith(load.label)
+
+
+@every_load
 def test_a_load_crosses_the_wire_and_comes_from_a_file(load_type: type[Load]) -> None:
     """Equal after pickling, and equal when its fields are read back from a campaign."""
     load = load_type()
@@ -243,6 +255,21 @@ def test_a_window_closes_whatever_the_instrument_does(collector_type: type[Colle
     assert brought <= set(collector_type.metrics)
 
 
+@every_collector
+def test_an_instrument_that_looks_back_tells_its_own_figures_alone(collector_type: type[Collector]) -> None:
+    """Of a stretch that it did not watch it brings no figure, and of any stretch none that it does not declare."""
+    collector = collector_type()
+    now_ns = itertools.count(10**12, NS_PER_S)
+    clock = now_ns.__next__
+    watch = Watch([collector], Subject(cores=(0,)), clock)
+    watch.start()
+    watch.stop(Window(opened_ns=clock(), closed_ns=clock()))
+    found = watch.over(Window(opened_ns=0, closed_ns=NS_PER_S))
+    told = {absence.metric for absence in found.absences if absence.reason}
+    assert told <= set(collector_type.metrics)
+    assert not isinstance(collector, Recorder) or found.metrics == ()
+
+
 def _workload(kind: str, folder: Path) -> Workload:
     """A workload from a campaign entry: its name, or for own models a key with what it takes."""
     (folder / "config.json").write_text("{}")
@@ -265,6 +292,8 @@ def test_a_workload_is_a_value_with_a_quality(kind: str, tmp_path: Path) -> None
     assert workload.quality.name
     assert workload.form in set(Stage)
     assert isinstance(workload.trusted, bool)
+    tokens = workload.tokens_per_inference if isinstance(workload, HasTokens) else None
+    assert tokens is None or tokens > 0
 
 
 @every_workload

@@ -26,7 +26,7 @@ def campaign(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "variants": ["fp32"],
             "scenarios": [{"load": "single-stream", "batch": 3}],
             "repeats": 2,
-            "budget": {"min_duration_s": 0.05, "min_queries": 12, "warmup": 0.02, "timeout_s": 20},
+            "budget": {"min_duration_s": 0.05, "min_queries": 12, "warmup": 0.02, "timeout_s": 20, "idle_s": 0},
             **keys,
         }
 

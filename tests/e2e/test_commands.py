@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "variants": ["fp32", {"name": "ort", "engine": "onnxruntime"}],
             "scenarios": [{"load": "single-stream", "batch": 2}],
             "repeats": 7,
-            "budget": {"min_duration_s": 0.03, "min_queries": 12, "warmup": 0.01},
+            "budget": {"min_duration_s": 0.03, "min_queries": 12, "warmup": 0.01, "idle_s": 0},
             "carbon": {"region": "FRA"},
         },
         db=db,

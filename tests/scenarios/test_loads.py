@@ -106,6 +106,19 @@ def test_an_impossible_rate_is_refused(rate_per_s: float) -> None:
         Server(rate_per_s=rate_per_s)
 
 
+@pytest.mark.parametrize("objective_s", [0.0, -0.1, float("nan"), float("inf")])
+def test_an_impossible_objective_is_refused(objective_s: float) -> None:
+    """No query could meet it, or every query would."""
+    with pytest.raises(ValueError, match="latency_objective_s"):
+        Server(latency_objective_s=objective_s)
+
+
+def test_an_objective_shows_in_the_label_alone() -> None:
+    """Arrivals are the same with it, and without it the label is what it always was."""
+    assert Server().label == "server/1@50qps"
+    assert Server(latency_objective_s=0.0205).label == "server/1@50qps≤20.5ms"
+
+
 def test_labels_tell_loads_apart() -> None:
     """The store's scenario names what sets loads apart."""
     labels = [SingleStream().label, MultiStream().label, Offline(batch=64).label, Server(rate_per_s=50).label]

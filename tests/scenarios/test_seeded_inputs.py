@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.workloads.seeded_inputs import DTYPES, InputSpec, draw
+from scenarios.workloads.seeded_inputs import DTYPES, InputSpec, draw, tokens_of
 
 
 def drawn(**settings: object) -> np.ndarray:
@@ -62,3 +62,20 @@ def test_senseless_input_is_refused(settings: dict[str, object], message: str) -
     """What cannot be drawn is refused with what would do."""
     with pytest.raises(ValueError, match=message):
         InputSpec(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype", "tokens"),
+    [
+        ("input_ids", ("batch", 128), "int64", 128),
+        ("input_ids", ("batch", 128), "float32", None),
+        ("input_ids", ("batch", 128, 2), "int64", None),
+        ("pixels", ("batch", 128), "int64", None),
+    ],
+)
+def test_tokens_are_those_of_input_ids(name: str, shape: tuple[int | str, ...], dtype: str, tokens: int | None) -> None:
+    """An int64 sequence by that name is tokens; anything else is not taken for them."""
+    assert (
+        tokens_of({"mask": InputSpec(shape=("batch", 7), dtype="int64"), name: InputSpec(shape=shape, dtype=dtype)})
+        == tokens
+    )
