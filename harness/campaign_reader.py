@@ -8,15 +8,18 @@ a whole; the rules do.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from harness.campaign_file import Document, Problem, Route, shown
 from harness.campaign_schema import (
     BudgetShape,
     CarbonShape,
+    CostShape,
+    EmbodiedShape,
     FileShape,
     PlacementShape,
     Refused,
@@ -29,14 +32,22 @@ from harness.campaign_schema import (
 from harness.catalog import Catalog, nearest
 from harness.spec import Budget, Campaign, Placement, Variant
 from harness.variants.protocol import Step
-from results.basis import CarbonBasis
+from results.basis import CarbonBasis, Embodied, Price
 from results.errors import UsageError
+from results.units import G_PER_KG, S_PER_YEAR
 from scenarios.load.protocol import Load
 from scenarios.workloads.protocol import Workload
+
+if TYPE_CHECKING:
+    from collectors.grid_source import GridSource
 
 PLAIN: Final = "fp32"
 """The variant without any step."""
 
+_CARBON_FORMS: Final = (
+    "give region, a three-letter country code; or intensity_g_per_kwh; or series, a CSV file, with its region; or "
+    "provider, electricity-maps with its zone or uk-carbon-intensity"
+)
 _AS_THEY_ARE: Final[Mapping[str, str]] = MappingProxyType({})
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -63,14 +74,17 @@ class Reader:
             if key in root:
                 items = enumerate(_listed(root[key]))
                 settings[key] = tuple(self._tried(reads, item, (key, index)) for index, item in items)
-        for key, reads_one in (("budget", self._budget), ("carbon", self._carbon)):
+        for key, reads_one in (("budget", self._budget), ("carbon", self._carbon), ("cost", self._cost)):
             if isinstance(root.get(key), dict):
                 settings[key] = self._tried(reads_one, root[key], (key,))
         if self.problems or top is None:
             return None
         settings.update({key: top[key] for key in ("name", "repeats", "seed", "baseline") if key in top})
+        if "cost" in settings:
+            settings["price"] = settings.pop("cost")
         if "carbon" in settings:
-            settings["carbon_absence"] = None
+            settings["carbon"], settings["embodied"] = settings["carbon"]
+            settings["carbon_absence"] = None if settings["carbon"] else "no intensity in `carbon:`"
         return Campaign(**settings, trust=trust)
 
     def _tried(self, reads: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
@@ -150,22 +164,45 @@ class Reader:
         warmup = values.pop("warmup", "auto")
         return Budget(**values, warmup_s=None if warmup == "auto" else warmup)
 
-    def _carbon(self, raw: Any, route: Route) -> CarbonBasis:
-        values = fitted(CarbonShape, raw, route)
-        region, intensity_g_per_kwh = values.get("region"), values.get("intensity_g_per_kwh")
-        from collectors.grid import country_intensity, fixed_intensity
+    def _carbon(self, raw: Any, route: Route) -> tuple[CarbonBasis | GridSource | None, Embodied | None]:
+        values = {key: value for key, value in fitted(CarbonShape, raw, route).items() if value is not None}
+        embodied = values.pop("embodied", None)
+        at = (*route, "embodied")
+        made = _embodied(fitted(EmbodiedShape, embodied, at)) if embodied is not None else None
+        if made is not None and not values:
+            return None, made
+        return self._intensity(values, route), made
 
+    def _intensity(self, values: Mapping[str, Any], route: Route) -> CarbonBasis | GridSource:
+        """What the keys name: a country, a figure, a file or a service; the rules ask whether it can be used."""
+        from collectors.grid import country_intensity, fixed_intensity
+        from collectors.grid_live import ElectricityMaps, UkCarbonIntensity
+        from collectors.grid_series import SeriesSource
+
+        pue = values.get("pue", 1.0)
         try:
-            if region is not None and intensity_g_per_kwh is None:
-                basis = country_intensity(region)
-            elif region is None and intensity_g_per_kwh is not None:
-                basis = fixed_intensity(intensity_g_per_kwh)
-            else:
-                fix = "give either region, a three-letter country code, or intensity_g_per_kwh"
-                raise refused(route, "needs one of region and intensity_g_per_kwh", fix)
+            match {key: value for key, value in values.items() if key != "pue"}:
+                case {"region": region, **rest} if not rest:
+                    return dataclasses.replace(country_intensity(region), pue=pue)
+                case {"intensity_g_per_kwh": figure, **rest} if not rest:
+                    return dataclasses.replace(fixed_intensity(figure), pue=pue)
+                case {"series": series, "region": region, **rest} if not rest:
+                    return SeriesSource(series=self._existing(Path(series), (*route, "series")), region=region, pue=pue)
+                case {"provider": ElectricityMaps.kind, "zone": zone, **rest} if not rest:
+                    return ElectricityMaps(zone=str(zone).upper(), pue=pue)
+                case {"provider": UkCarbonIntensity.kind, **rest} if not rest.keys() - {"zone"}:
+                    zone = rest.get("zone")
+                    return UkCarbonIntensity(zone=None if zone is None else str(zone).upper(), pue=pue)
         except UsageError as error:
             raise refused((*route, "region"), error.what, error.fix or "use a three-letter country code") from error
-        return dataclasses.replace(basis, pue=values.get("pue", 1.0))
+        raise refused(route, "needs one of region, intensity_g_per_kwh, series and provider", _CARBON_FORMS)
+
+    def _cost(self, raw: Any, route: Route) -> Price:
+        values = fitted(CostShape, raw, route)
+        if not re.fullmatch("[A-Z]{3}", values["currency"]):
+            what = f"is {shown(values['currency'])!r}, which is no currency"
+            raise refused((*route, "currency"), what, "use the three capitals of ISO 4217, as EUR")
+        return Price(per_kwh=values["price_per_kwh"], currency=values["currency"])
 
     def _made(
         self, kind: type[_T], settings: Mapping[str, Any], route: Route, renamed: Mapping[str, str] = _AS_THEY_ARE
@@ -193,6 +230,14 @@ class Reader:
             what = f"cannot use {shown(str(path))}: {error.strerror}"
             raise refused(route, what, f"check the path; it is relative to {self.document.folder}") from error
         return absolute
+
+
+def _embodied(values: Mapping[str, Any]) -> Embodied:
+    return Embodied(
+        total_g=values["total_kgco2e"] * G_PER_KG,
+        lifespan_s=values["lifespan_years"] * S_PER_YEAR,
+        share=values.get("share", 1.0),
+    )
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -48,13 +48,34 @@ class PlacementShape(BaseModel):
     node: str | None = None
 
 
+class EmbodiedShape(BaseModel):
+    """``carbon.embodied``."""
+
+    model_config = _STRICT
+    total_kgco2e: float = Field(ge=0, le=10**9)
+    lifespan_years: float = Field(gt=0, le=100)
+    share: float = Field(1.0, gt=0, le=1)
+
+
 class CarbonShape(BaseModel):
     """``carbon``."""
 
     model_config = _STRICT
     region: str | None = None
     intensity_g_per_kwh: float | None = Field(None, ge=0, le=10_000)
+    series: str | None = None
+    provider: Literal["electricity-maps", "uk-carbon-intensity"] | None = None
+    zone: str | Annotated[int, Field(ge=1, le=99)] | None = None
     pue: float = Field(1.0, ge=1, le=10)
+    embodied: dict[str, Any] | None = None
+
+
+class CostShape(BaseModel):
+    """``cost``."""
+
+    model_config = _STRICT
+    price_per_kwh: float = Field(ge=0, le=10**6)
+    currency: str
 
 
 class VariantShape(BaseModel):
@@ -80,6 +101,7 @@ class FileShape(BaseModel):
     baseline: str = BEST_FP32
     budget: dict[str, Any] = {}
     carbon: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
 
 
 class Refused(Exception):  # noqa: N818 - never leaves the reader

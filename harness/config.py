@@ -17,6 +17,7 @@ from harness.campaign_reader import Reader
 from harness.catalog import Catalog, load_catalog
 from harness.rules import problems
 from harness.spec import Campaign
+from results.basis import CarbonBasis
 from results.errors import ConfigError
 from results.records import canonical_json, digest
 
@@ -68,13 +69,13 @@ def content_hash(campaign: Campaign) -> str:
 
     Equal for the same content however it was written down and wherever its files lie: files a workload is made
     from enter by their digest, not by their path. What is only used in reading, the baseline and what turns joules into
-    grams, is left out: to change it, nothing is measured again.
+    grams and money, is left out: to change it, nothing is measured again.
     """
     content = _content(campaign)
     for entry, workload in zip(content["workloads"], campaign.workloads, strict=True):
         paths = [key for key in entry if _is_files(getattr(workload, key, None))]
         entry.update(dict.fromkeys(paths), digest=workload.inputs_digest())
-    for read_later in ("baseline", "carbon"):
+    for read_later in ("baseline", "carbon", "embodied", "price"):
         del content[read_later]
     return digest(content)
 
@@ -107,8 +108,18 @@ def _content(campaign: Campaign) -> dict[str, Any]:
         "seed": campaign.seed,
         "baseline": campaign.baseline,
         "budget": dataclasses.asdict(campaign.budget),
-        "carbon": dataclasses.asdict(campaign.carbon) if campaign.carbon else None,
+        "carbon": _carbon(campaign),
+        "embodied": dataclasses.asdict(campaign.embodied) if campaign.embodied else None,
+        "price": dataclasses.asdict(campaign.price) if campaign.price else None,
     }
+
+
+def _carbon(campaign: Campaign) -> dict[str, Any] | None:
+    """An intensity's fields, or a source's, which alone has a ``source``."""
+    carbon = campaign.carbon
+    if carbon is None:
+        return None
+    return _settings(carbon) if isinstance(carbon, CarbonBasis) else {"source": carbon.kind, **_settings(carbon)}
 
 
 def _settings(plugin: Any) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from harness.catalog import Catalog, nearest
 from harness.plan import resolve_engine
 from harness.spec import BEST_FP32, Campaign, Variant
 from harness.variants.protocol import Stage, Step
+from results.basis import CarbonBasis
+from results.errors import UsageError
 from scenarios.workloads.protocol import Workload
 
 MAX_NAME: Final = 100
@@ -27,7 +29,7 @@ _FORMS: Final = {Stage.TORCH: "a torch module", Stage.ONNX: "an ONNX graph"}
 
 def problems(campaign: Campaign, catalog: Catalog) -> Iterator[Problem]:
     """All that is wrong with a campaign, in the order of its file."""
-    for rule in (_counts, _names, _baseline, _batches, _budget, _trust):
+    for rule in (_counts, _names, _baseline, _batches, _budget, _carbon, _trust):
         yield from rule(campaign)
     for index, variant in enumerate(campaign.variants):
         yield from _chain(variant, ("variants", index), campaign, catalog)
@@ -98,6 +100,15 @@ def _budget(campaign: Campaign) -> Iterator[Problem]:
     if budget.timeout_s <= budget.min_duration_s:
         what = f"{budget.timeout_s:g} s is no more than min_duration_s, {budget.min_duration_s:g} s"
         yield Problem(("budget", "timeout_s"), what, "leave time to load the model and to warm up")
+
+
+def _carbon(campaign: Campaign) -> Iterator[Problem]:
+    if campaign.carbon is None or isinstance(campaign.carbon, CarbonBasis):
+        return
+    try:
+        campaign.carbon.check()
+    except UsageError as error:
+        yield Problem(tuple((error.where or "carbon").split(".")), error.what, error.fix or "correct the setting")
 
 
 def _trust(campaign: Campaign) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import scenarios
+from harness import intensity
 from harness.build import cache_directory
 from harness.config import content_hash, load_campaign, to_json
 from harness.driver import Driver, Progress, Silent
@@ -196,17 +197,35 @@ def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> Ca
         trials = plan(campaign, record.campaign_id, store.attempts(record.campaign_id))
         total = len(planned) * campaign.repeats
         if not trials:
+            record = intensity.settled(campaign, record, _ended(options.db, record), progress.note)
             store.begin(record, store.arms(record.campaign_id))
             refresh(store, record.campaign_id)  # the baseline, or what makes joules grams, may be another now
             progress.begin(trials, total)
             return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=0)
+        record = intensity.settled(campaign, record, datetime.now(UTC), progress.note)
         if (other := holder(host_lock_path())) is not None:
             progress.note(f"this host is in use by {other}: each trial waits for its turn")
         with _fleet(options, progress) as fleet:
             driver = Driver(campaign=record, store=store, fleet=fleet, progress=progress, planned=planned)
             statuses = driver.drive(trials, already=total - len(trials))
+        final = intensity.settled(campaign, record, datetime.now(UTC), progress.note)
+        if final != record:
+            store.begin(final, store.arms(record.campaign_id))
     ran = sum(statuses.values())
     return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=ran, statuses=statuses)
+
+
+def _ended(db: Path, record: CampaignRecord) -> datetime:
+    """When the last of a campaign's trials ended."""
+    from results import connect
+
+    query = (
+        "SELECT max(started_at + to_microseconds(CAST(coalesce(wall_s, 0) * 1e6 AS BIGINT))) FROM v_trials "
+        "WHERE campaign_id = ?"
+    )
+    with connect(db, retry_s=_STORE_PATIENCE_S) as reader:
+        ((ended,),) = reader.sql(query, [record.campaign_id]).fetchall()
+    return ended if ended is not None else record.started_at
 
 
 def _fleet(options: Options, progress: Progress) -> AbstractContextManager[Fleet]:
@@ -226,8 +245,9 @@ def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecor
             latest,
             spec=to_json(campaign),
             baseline=campaign.baseline,
-            carbon=campaign.carbon,
-            carbon_absence=None if campaign.carbon else campaign.carbon_absence,
+            carbon=intensity.known(campaign, latest),
+            embodied=campaign.embodied,
+            price=campaign.price,
         )
     earlier = sum(1 for other in store.campaigns() if other.content_hash == content)
     slug = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-") or "campaign"
@@ -241,8 +261,9 @@ def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecor
         started_at=datetime.now(UTC),
         reference=plain[0] if plain else None,
         baseline=campaign.baseline,
-        carbon=campaign.carbon,
-        carbon_absence=None if campaign.carbon else campaign.carbon_absence,
+        carbon=None,  # settled when it begins
+        embodied=campaign.embodied,
+        price=campaign.price,
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from results.basis import CarbonBasis
+from results.basis import CarbonBasis, Embodied, Price
 from results.records import Artifact, TrialKey
 
 if TYPE_CHECKING:
+    from collectors.grid_source import GridSource
     from harness.variants.protocol import Step
     from scenarios.load.protocol import Load
     from scenarios.workloads.protocol import Workload
@@ -80,8 +81,11 @@ class Campaign:
     seed: int = 0
     baseline: str = BEST_FP32
     budget: Budget = Budget()
-    carbon: CarbonBasis | None = None
+    carbon: CarbonBasis | GridSource | None = None
+    """An intensity, or who is asked for that of the campaign's period."""
     carbon_absence: str | None = "no `carbon:` in the campaign"
+    embodied: Embodied | None = None
+    price: Price | None = None
     trust: bool = False
 
 

@@ -27,6 +27,7 @@ LONGER_WITH_REASON: dict[str, str] = {}
 INTERNAL_SIGNALS = {
     "Refused": "carries problems from a campaign's parts to its reader, which turns them into one ConfigError",
     "NvmlUnavailable": "a state of the machine, which the collector turns into an absence",
+    "GridUnavailable": "a state of the world, which the runner turns into the reason why there is no intensity",
 }
 """Exceptions outside the one tree, and why none of them ever reaches a caller."""
 
@@ -35,6 +36,7 @@ SOLE_IMPORTERS = {
     "ray": "harness/ray_fleet.py",
     "pynvml": "collectors/gpu.py",
     "codecarbon": "collectors/cpu_model.py",
+    "httpx": "collectors/grid_http.py",
     "pydantic": "harness/campaign_schema.py",
 }
 NEVER_ON_IMPORT = ("ray", "duckdb", "pynvml", "codecarbon", "torch", "onnxruntime")

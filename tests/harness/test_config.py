@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from collectors.grid_live import ElectricityMaps, UkCarbonIntensity
+from collectors.grid_series import SeriesSource
 from harness.config import content_hash, load_campaign, to_json
 from harness.spec import Budget, Campaign, Placement, Variant
-from results.basis import CarbonBasis
+from results.basis import CarbonBasis, Embodied, Price
 from results.errors import ConfigError
 from tests.harness.plugins import (
     Cast,
@@ -95,7 +97,7 @@ def test_the_shipped_quickstart_is_valid_with_what_is_shipped() -> None:
     ]
     assert [load.label for load in campaign.scenarios] == ["single-stream/1", "offline/32"]
     assert (campaign.repeats, campaign.placements) == (8, (Placement(threads=1),))
-    assert campaign.carbon is not None
+    assert isinstance(campaign.carbon, CarbonBasis)
     assert (campaign.carbon.region, campaign.carbon.pue) == ("FRA", 1.0)
 
 
@@ -170,9 +172,66 @@ def test_a_fixed_warmup_is_in_seconds() -> None:
 def test_a_region_is_looked_up() -> None:
     """A country's intensity comes with its source, and the overhead is the campaign's."""
     carbon = _load(carbon={"region": "FRA", "pue": 1.4}).carbon
-    assert carbon is not None
+    assert isinstance(carbon, CarbonBasis)
     assert (carbon.region, carbon.pue) == ("FRA", 1.4)
     assert 0 < carbon.intensity_g_per_kwh < 1000
+
+
+def test_what_makes_grams_and_money_of_a_machine_is_read() -> None:
+    """The embodied part in grams and seconds, alone or beside an intensity, and the price of a kilowatt-hour."""
+    embodied = {"total_kgco2e": 1200, "lifespan_years": 4, "share": 0.5}
+    campaign = _load(carbon={"embodied": embodied}, cost={"price_per_kwh": 0.30, "currency": "EUR"})
+    assert campaign.embodied == Embodied(total_g=1.2e6, lifespan_s=4 * 365.25 * 86_400, share=0.5)
+    assert campaign.price == Price(per_kwh=0.30, currency="EUR")
+    assert (campaign.carbon, campaign.carbon_absence) == (None, "no intensity in `carbon:`")
+    both = _load(carbon={"region": "FRA", "embodied": embodied})
+    assert isinstance(both.carbon, CarbonBasis)
+    assert (both.embodied, both.carbon_absence) == (campaign.embodied, None)
+
+
+def test_a_series_lies_beside_the_campaign_file(tmp_path: Path) -> None:
+    """Its path is relative to the file, and a row that cannot be used is told before anything runs."""
+    rows = "time,intensity_g_per_kwh\n2026-01-01T00:00Z,100\n2026-01-01T01:00Z,{}\n"
+    (tmp_path / "grid.csv").write_text(rows.format(300))
+    values = {**small_campaign(), "carbon": {"series": "grid.csv", "region": "DEU", "pue": 1.1}}
+    file = _file(tmp_path, yaml.safe_dump(values))
+    assert _load(file).carbon == SeriesSource(series=tmp_path / "grid.csv", region="DEU", pue=1.1)
+    (tmp_path / "grid.csv").write_text(rows.format("many"))
+    error = _error(file)
+    assert (error.where or "").startswith("mine.yaml: carbon.series (line ")
+    assert "grid.csv, line 3" in error.what
+
+
+def test_a_live_provider_is_named_and_its_token_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Provider and zone are kept with the run, whatever the case they are typed in; the token is nowhere."""
+    monkeypatch.setenv("ELECTRICITYMAPS_TOKEN", "a-secret")
+    campaign = _load(carbon={"provider": "electricity-maps", "zone": "de"})
+    assert campaign.carbon == ElectricityMaps(zone="DE")
+    stored = to_json(campaign)
+    assert json.loads(stored)["carbon"] == {"source": "electricity-maps", "zone": "DE", "pue": 1.0}
+    assert "a-secret" not in stored + repr(campaign)
+    assert _load(carbon={"provider": "uk-carbon-intensity"}).carbon == UkCarbonIntensity()
+    assert _load(carbon={"provider": "uk-carbon-intensity", "zone": 13}).carbon == UkCarbonIntensity(zone="13")
+
+
+@pytest.mark.parametrize(
+    ("carbon", "key", "named"),
+    [
+        ({"provider": "electricity-maps", "zone": "DE"}, "carbon.provider", "ELECTRICITYMAPS_TOKEN"),
+        ({"provider": "electricity-maps", "zone": "Germany!"}, "carbon.zone", "US-CAL-CISO"),
+        ({"provider": "uk-carbon-intensity", "zone": 18}, "carbon.zone", "1 to 17"),
+    ],
+)
+def test_a_provider_that_cannot_be_asked_is_refused_at_load(
+    carbon: dict[str, Any], key: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is measured, with the variable to set or the zones there are; also where made in Python."""
+    monkeypatch.delenv("ELECTRICITYMAPS_TOKEN", raising=False)
+    error = _error(carbon=carbon)
+    assert (error.where, error.exit_code) == (f"campaign: {key}", 2)
+    assert named in str(error)
+    made = dataclasses.replace(_load(), carbon=ElectricityMaps(zone="DE"))
+    assert _error(made).where == "campaign: carbon.provider"
 
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
@@ -290,8 +349,24 @@ WRONG = [
     ({"budget": {"warmup": "some"}}, "budget.warmup", "should be 'auto' or a valid number", "correct"),
     ({"budget": 3}, "budget", "should be a mapping", "correct"),
     ({"carbon": {"region": "FRB"}}, "carbon.region", "no country has the code", "FRA"),
-    ({"carbon": {}}, "carbon", "needs one of region and intensity_g_per_kwh", "three-letter"),
-    ({"carbon": {"region": "FRA", "intensity_g_per_kwh": 3}}, "carbon", "needs one of", "either"),
+    ({"carbon": {}}, "carbon", "needs one of region, intensity_g_per_kwh, series and provider", "three-letter"),
+    ({"carbon": {"region": "FRA", "intensity_g_per_kwh": 3}}, "carbon", "needs one of", "or intensity_g_per_kwh"),
+    ({"carbon": {"pue": 1.2}}, "carbon", "needs one of", "three-letter"),
+    ({"carbon": {"region": "FRA", "zone": "FR"}}, "carbon", "needs one of", "provider"),
+    ({"carbon": {"provider": "electricity-maps"}}, "carbon", "needs one of", "electricity-maps with its zone"),
+    ({"carbon": {"provider": "watttime"}}, "carbon.provider", "should be 'electricity-maps' or", "correct"),
+    ({"carbon": {"series": "gone.csv", "region": "DEU"}}, "carbon.series", "cannot use gone.csv: No such", "relative"),
+    ({"carbon": {"series": "gone.csv"}}, "carbon", "needs one of", "series, a CSV file, with its region"),
+    ({"carbon": {"embodied": {"total_kgco2e": 3}}}, "carbon.embodied.lifespan_years", "is missing", "add it"),
+    (
+        {"carbon": {"region": "FRA", "embodied": {"total_kgco2e": 3, "lifespan_years": 4, "share": 1.5}}},
+        "carbon.embodied.share",
+        "less than or equal to 1",
+        "correct",
+    ),
+    ({"cost": {"price_per_kwh": 0.3}}, "cost.currency", "is missing", "add it"),
+    ({"cost": {"price_per_kwh": -1, "currency": "EUR"}}, "cost.price_per_kwh", "greater than or equal to 0", "correct"),
+    ({"cost": {"price_per_kwh": 0.3, "currency": "euro"}}, "cost.currency", "'euro', which is no currency", "as EUR"),
     ({"carbon": {"intensity_g_per_kwh": -3}}, "carbon.intensity_g_per_kwh", "greater than or equal to 0", "correct"),
     ({"carbon": {"region": "FRA", "pue": 0.5}}, "carbon.pue", "greater than or equal to 1", "correct"),
     ({"name": {1, 2}}, "name", "is of type set", "text, numbers and lists"),
@@ -469,7 +544,16 @@ def test_other_content_has_another_hash(override: str) -> None:
     assert content_hash(changed) != content_hash(_load())
 
 
-@pytest.mark.parametrize("override", ["carbon.pue=1.0", "baseline=fp32"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "carbon.pue=1.0",
+        "baseline=fp32",
+        "carbon={provider: uk-carbon-intensity}",
+        "carbon.embodied={total_kgco2e: 1200, lifespan_years: 4}",
+        "cost={price_per_kwh: 0.3, currency: EUR}",
+    ],
+)
 def test_what_is_only_used_in_reading_leaves_the_hash(override: str) -> None:
     """Another baseline or another grid asks for no new measurement."""
     changed = load_campaign(small_campaign(), overrides=[override], catalog=CATALOG)

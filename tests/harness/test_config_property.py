@@ -26,7 +26,8 @@ KEYS = (
     "name", "workloads", "variants", "baseline", "scenarios", "placements", "repeats", "seed", "budget", "carbon",
     "engine", "steps", "load", "batch", "device", "threads", "index", "node", "min_duration_s", "min_queries",
     "max_duration_s", "warmup", "timeout_s", "region", "intensity_g_per_kwh", "pue", "ratio", "dtype", "per_channel",
-    "onnx", "torch", "inputs", "shape",
+    "onnx", "torch", "inputs", "shape", "series", "provider", "zone", "embodied", "total_kgco2e", "lifespan_years",
+    "share", "cost", "price_per_kwh", "currency",
 )  # fmt: skip
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 3, 2**31, 2**64, 10**400, -0.0, 1e-320, 1e308, float("nan"), float("inf"), "", " ",
