@@ -233,14 +233,27 @@ def list_command(what: str | None, db: Path, as_json: bool) -> None:
         render(found, _Screen())
 
 
-@main.command("doctor", epilog="\b\nExample:\njoulemark doctor --json")
+@main.command("doctor", epilog="\b\nExample:\njoulemark doctor --json\njoulemark doctor --overhead --blocks 12")
 @_db_option
 @_json_option
+@click.option("--overhead", is_flag=True, help="Measure what the instruments themselves cost, which takes minutes.")
+@click.option("--blocks", type=int, default=6, show_default=True, help="With --overhead: pairs of trials.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="With --overhead: length of each trial.")
 @_guarded
-def doctor_command(db: Path, as_json: bool) -> None:
+def doctor_command(db: Path, as_json: bool, overhead: bool, blocks: int, seconds: float) -> None:
     """Tell what this machine can measure, how, and what to do about what it cannot."""
+    from harness.inventory import render_diagnosis, render_overhead
+
+    if overhead:
+        from harness.overhead import measure
+
+        cost = measure(blocks=blocks, seconds=seconds, note=functools.partial(click.echo, err=True))
+        if as_json:
+            _print_json(cost.as_json())
+        else:
+            render_overhead(cost, _Screen())
+        return
     from harness.doctor import diagnose
-    from harness.inventory import render_diagnosis
 
     found = diagnose(db)
     if as_json:

@@ -1,6 +1,7 @@
-"""What this machine can measure, by which method, and what to do about what it cannot.
+"""What this machine can measure, figure by figure, by which method, and what to do about what it cannot.
 
-It asks every instrument and engine and looks at what would disturb a figure. It must not measure anything itself.
+It asks every instrument and engine and looks at what would disturb a figure. A figure is answered by the available
+instrument with the strongest method, as in a trial; a total by all of its parts. It must not measure anything itself.
 """
 
 from __future__ import annotations
@@ -9,17 +10,45 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from collectors.host import fingerprint
-from collectors.protocol import Subject
+from collectors.protocol import Answer, Availability, Collector, Subject
 from harness.agent import LIBRARIES, whole_cores
 from harness.build import cache_directory
 from harness.catalog import load_catalog
 from harness.locks import holder, host_lock_path
-from results.records import Environment
+from results.energy import PER_INFERENCE
+from results.records import METHODS_BY_STRENGTH, Environment, Method, weakest
+
+MODELLED: Final = frozenset({Method.MODELLED, Method.ALLOCATED, Method.ASSUMED})
+"""Methods that measure nothing: a figure obtained so is there, with a warning."""
+TOTALS: Final = {
+    "cpu": ("energy_cpu_j", "energy_ram_j"),
+    "cuda": ("energy_cpu_j", "energy_ram_j", "energy_gpu_j"),
+}
+"""Device → the energies that its joules per inference are made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure and who answers it: ``ok`` if measured, ``warn`` if modelled, else ``absent`` with the reason."""
+
+    metric: str
+    state: str
+    instrument: str | None = None
+    method: Method | None = None
+    scope: str | None = None
+    resolution: str | None = None
+    source: str | None = None
+    others: tuple[str, ...] = ()
+    """Who else would answer, the strongest first, as ``codecarbon (modelled)``."""
+    reason: str | None = None
+    fix: str | None = None
+    """The permission or package that would make it available, or better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +66,7 @@ class Diagnosis:
     """All findings, with the fingerprint they hold for."""
 
     environment: Environment
-    instruments: tuple[Finding, ...]
+    figures: tuple[Figure, ...]
     engines: tuple[Finding, ...]
     host: tuple[Finding, ...]
 
@@ -49,31 +78,101 @@ class Diagnosis:
 def diagnose(db: Path) -> Diagnosis:
     """Look at instruments, engines and host."""
     environment = fingerprint(LIBRARIES)
-    device = "cuda" if environment.gpu_model else "cpu"
     return Diagnosis(
         environment=environment,
-        instruments=tuple(_instruments(device)),
+        figures=tuple(figures([kind() for kind in load_catalog().collectors.values()])),
         engines=tuple(_engines()),
         host=(*_host(environment), _store(db)),
     )
 
 
-def _instruments(device: str) -> list[Finding]:
-    findings = []
-    for kind in load_catalog().collectors.values():
-        collector = kind()
-        found = collector.probe(Subject(device=device, cores=whole_cores()))
-        measures = ", ".join(kind.metrics)
-        if found.available:
-            parts = (found.method, found.scope, found.resolution, found.source)
-            findings.append(
-                Finding(subject=measures, state="ok", detail=" · ".join(p for p in parts if p), fix=found.fix)
-            )
-        else:
-            findings.append(
-                Finding(subject=measures, state="absent", detail=found.reason or "not available", fix=found.fix)
-            )
-    return findings
+def figures(collectors: Sequence[Collector]) -> list[Figure]:
+    """Every figure that any instrument declares, in their order, then the totals by device.
+
+    Instruments are asked as for a trial on the first GPU, which is what needs all of them.
+    """
+    subject = Subject(device="cuda", cores=whole_cores())
+    asked: dict[str, list[tuple[str, Answer]]] = {}
+    for collector in collectors:
+        found = _probed(collector, subject)
+        for metric in collector.metrics:
+            asked.setdefault(metric, []).append((collector.name, _answer(found, metric)))
+    told = {metric: _figure(metric, answers) for metric, answers in asked.items()}
+    return [
+        *told.values(),
+        *(_total(device, [told.get(p) or _undeclared(p) for p in TOTALS[device]]) for device in TOTALS),
+    ]
+
+
+def _probed(collector: Collector, subject: Subject) -> Availability:
+    try:
+        return collector.probe(subject)
+    except Exception as error:  # noqa: BLE001 - one broken instrument must not hide what the others can
+        return Availability(available=False, reason=f"{collector.name} failed: {type(error).__name__}: {error}")
+
+
+def _answer(found: Availability, metric: str) -> Answer:
+    """What an instrument would answer for one figure, its own fields standing in where nothing else is said."""
+    if not found.available:
+        return Answer(method=None, reason=found.reason or "not available", fix=found.fix)
+    return found.answers.get(metric) or Answer(
+        method=found.method, scope=found.scope, resolution=found.resolution, source=found.source, fix=found.fix
+    )
+
+
+def _figure(metric: str, answers: Sequence[tuple[str, Answer]]) -> Figure:
+    able = sorted(
+        ((answer.method, name, answer) for name, answer in answers if answer.method is not None),
+        key=lambda one: METHODS_BY_STRENGTH.index(one[0]),
+    )
+    unable = [answer for _, answer in answers if answer.method is None]
+    stronger = next((answer.fix for answer in unable if answer.fix), None)
+    if not able:
+        return Figure(metric=metric, state="absent", reason=_joined(answer.reason for answer in unable), fix=stronger)
+    method, name, best = able[0]
+    return Figure(
+        metric=metric,
+        state="warn" if method in MODELLED else "ok",
+        instrument=name,
+        method=method,
+        scope=best.scope,
+        resolution=best.resolution,
+        source=best.source,
+        others=tuple(f"{other} ({weaker})" for weaker, other, _ in able[1:]),
+        reason=best.reason,
+        fix=(stronger or best.fix) if method in MODELLED else best.fix,
+    )
+
+
+def _total(device: str, parts: Sequence[Figure]) -> Figure:
+    """Joules per inference on a device: all of its parts by their weakest method, or nothing."""
+    name = f"{PER_INFERENCE} ({device})"
+    missing = [part for part in parts if part.method is None]
+    weak = missing or [part for part in parts if part.state != "ok"]
+    fix = next((part.fix for part in weak if part.fix), None)
+    if missing:
+        reason = f"{', '.join(part.metric for part in missing)} not measured: a total is not made of some of its parts"
+        return Figure(metric=name, state="absent", reason=reason, fix=fix)
+    method = weakest(tuple(part.method for part in parts if part.method))
+    return Figure(
+        metric=name,
+        state="warn" if method in MODELLED else "ok",
+        instrument=_joined((part.instrument for part in parts), " + "),
+        method=method,
+        scope=_joined((part.scope for part in parts), "+"),
+        resolution=None,
+        source=" + ".join(part.metric for part in parts),
+        fix=fix,
+    )
+
+
+def _undeclared(metric: str) -> Figure:
+    return Figure(metric=metric, state="absent", reason="no instrument declares it")
+
+
+def _joined(texts: Iterable[str | None], by: str = "; ") -> str:
+    """Different texts once each, in their order."""
+    return by.join(dict.fromkeys(text for text in texts if text))
 
 
 def _engines() -> list[Finding]:

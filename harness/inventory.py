@@ -6,17 +6,20 @@ It must not load an engine, a model or a data set to tell of one.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.catalog import load_catalog
-from harness.doctor import Diagnosis, Finding
+from harness.doctor import Diagnosis, Figure
+
+if TYPE_CHECKING:
+    from harness.overhead import Overhead
 
 _MARKS: Final = {"ok": "✓", "absent": "—", "warn": "!"}
 _STYLES: Final = {"ok": "green", "absent": "dim", "warn": "yellow"}
@@ -82,22 +85,71 @@ def render(found: Inventory, console: Console) -> None:
 
 
 def render_diagnosis(found: Diagnosis, console: Console) -> None:
-    """Print findings by section, each with what would improve it."""
-    sections = {"what can be measured": found.instruments, "engines": found.engines, "this host": found.host}
-    for title, findings in sections.items():
-        table = Table(
-            title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False
+    """Print figures and findings, each with what would improve it; figures with one answer share a row."""
+    table = _findings("what can be measured")
+    for answer, metrics in _by_answer(found.figures):
+        method = answer.method or "absent"
+        table.add_row(
+            _mark(answer.state), "\n".join([*map(escape, metrics), f"[dim]{method}[/dim]"]), _answered(answer)
         )
-        table.add_column(width=1)
-        table.add_column(min_width=18, overflow="fold", ratio=2)
-        table.add_column(overflow="fold", ratio=5)
+    console.print(table)
+    console.print()
+    for title, findings in {"engines": found.engines, "this host": found.host}.items():
+        table = _findings(title)
         for finding in findings:
-            style = _STYLES[finding.state]
-            table.add_row(f"[{style}]{_MARKS[finding.state]}[/{style}]", escape(finding.subject), _detail(finding))
+            table.add_row(_mark(finding.state), escape(finding.subject), _with_fix([finding.detail], finding.fix))
         console.print(table)
         console.print()
 
 
-def _detail(finding: Finding) -> str:
-    fix = f"\n→ {escape(finding.fix)}" if finding.fix else ""
-    return escape(finding.detail) + fix
+def _findings(title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
+    table.add_column(width=1)
+    table.add_column(min_width=18, overflow="fold", ratio=2)
+    table.add_column(overflow="fold", ratio=4)
+    return table
+
+
+def _by_answer(figures: Iterable[Figure]) -> list[tuple[Figure, list[str]]]:
+    """Figures of which all but the name is the same, together, where the first of them stood."""
+    groups: dict[Figure, list[str]] = {}
+    for figure in figures:
+        groups.setdefault(replace(figure, metric=""), []).append(figure.metric)
+    return list(groups.items())
+
+
+def _answered(figure: Figure) -> str:
+    if figure.method is None:
+        return _with_fix([figure.reason or "no reason is given"], figure.fix)
+    by = f"{figure.instrument}: {figure.source}" if figure.source else str(figure.instrument)
+    facts = [by, " · ".join(filter(None, (figure.scope and f"scope {figure.scope}", figure.resolution)))]
+    facts += [f"else {', '.join(figure.others)}"] if figure.others else []
+    return _with_fix([*facts, figure.reason or ""], figure.fix)
+
+
+def _mark(state: str) -> str:
+    return f"[{_STYLES[state]}]{_MARKS[state]}[/{_STYLES[state]}]"
+
+
+def _with_fix(lines: Iterable[str], fix: str | None) -> str:
+    told = [escape(line) for line in lines if line]
+    return "\n".join([*told, f"→ {escape(fix)}"] if fix else told)
+
+
+def render_overhead(found: Overhead, console: Console) -> None:
+    """Print what the instruments add to latency, and what the agent computes."""
+    table = Table(title="the cost of measuring", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in ("", "instruments on", "off"):
+        table.add_column(column, justify="left" if not column else "right")
+    effect = found.latency
+    ratio = f"{effect.ratio:.4f} ×" if effect.ratio is not None else "—"
+    table.add_row("median latency", ratio, "1")
+    table.add_row("agent's share of one core", f"{found.agent_share_on:.2%}", f"{found.agent_share_off:.2%}")
+    for cost in found.instruments:
+        if cost.cpu_share is not None:
+            table.add_row(f"  of it {escape(cost.instrument)}, alone", f"{cost.cpu_share:.2%}", "")
+    console.print(table)
+    for cost in found.instruments:
+        if cost.cpu_share is None:
+            console.print(f"[dim]{escape(cost.instrument)}: {escape(cost.reason or 'no figure')}[/dim]")
+    console.print(f"\n{found.blocks} pairs of {found.seconds:g} s: {found.verdict}")
