@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from collectors.host import fingerprint, git_revision, load_average
-from collectors.protocol import Place, Subject
+from collectors.protocol import Subject
 from harness.build import verify
 from harness.catalog import load_catalog
-from harness.instruments import Instruments
+from harness.instruments import Instruments, outside_collectors
 from harness.locks import host_lock_path, locked
 from harness.spec import Assignment, Placement, Trial
 from harness.worker import SETTLE_S, Job, Outcome
@@ -80,8 +80,7 @@ class NodeAgent:
         self._cores = whole_cores()
         self._zygotes: dict[str, Zygote] = {}
         self._verified: set[str] = set()
-        kinds = load_catalog().collectors.values() if instruments else ()
-        self._instruments = Instruments([kind() for kind in kinds if kind.place is Place.AGENT])
+        self._instruments = Instruments(outside_collectors() if instruments else ())
 
     @property
     def node(self) -> Node:

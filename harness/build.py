@@ -15,11 +15,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,14 @@ from harness.locks import locked
 from harness.spec import Recipe
 from harness.variants.protocol import BuildContext, Model, OnnxModel, Stage, Step, TorchModel
 from results.errors import BuildError, JoulemarkError
-from results.records import Artifact, canonical_json, digest
+from results.records import Absence, Artifact, Metric, Window, canonical_json, digest
+from results.units import seconds_from_ns
 from scenarios.workloads.protocol import Prepared, Workload
 
+_Made = TypeVar("_Made")
 DATA_FILE: Final = "data.npz"
 MANIFEST_FILE: Final = "manifest.json"
+PREPARED_FILE: Final = "prepared.json"
 CACHE_VARIABLE: Final = "JOULEMARK_CACHE"
 
 
@@ -44,6 +47,37 @@ class Data:
 
     inputs: dict[str, NDArray[Any]]
     labels: NDArray[Any] | None
+
+
+class Meter(Protocol):
+    """Tells what a stretch of building draws."""
+
+    def start(self) -> None:
+        """Begin, before the clock is read."""
+        ...
+
+    def stop(self, window: Window | None) -> Metric | Absence:
+        """The energy in J between the edges, or why it is not known; ``window`` is None where the stretch failed."""
+        ...
+
+
+class Unmetered:
+    """No meter: the energy is absent."""
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self, window: Window | None) -> Absence:  # noqa: ARG002 - the protocol's
+        """Say that nobody measured."""
+        return Absence(metric="build_energy_j", reason="the build was not measured")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a stretch of building took."""
+
+    seconds: float
+    energy: Metric | Absence
 
 
 def cache_directory() -> Path:
@@ -99,15 +133,17 @@ def cached(key: str, recipe: Recipe, cache: Path) -> Artifact | None:
     return Artifact(**json.loads(manifest.read_text())) if manifest.is_file() and data.is_file() else None
 
 
-def build(recipe: Recipe, cache: Path) -> Artifact:
+def build(recipe: Recipe, cache: Path, meter: Meter | None = None) -> Artifact:
     """Give the artifact of a recipe, out of the cache or newly made; safe beside other builds of the same.
+
+    What is newly made is measured by the meter, from the prepared workload to the files of the artifact.
 
     Raises:
         UnsupportedError: if the chain or engine cannot take this model, or lacks a tool.
         BuildError: if anything else goes wrong in a recipe, engine or workload.
     """
     try:
-        return _build(recipe, cache)
+        return _build(recipe, cache, meter or Unmetered())
     except JoulemarkError:
         raise
     except Exception as error:
@@ -115,26 +151,64 @@ def build(recipe: Recipe, cache: Path) -> Artifact:
         raise BuildError(f"the build failed: {type(error).__name__}: {error}", where=where) from error
 
 
-def _build(recipe: Recipe, cache: Path) -> Artifact:
+def _build(recipe: Recipe, cache: Path, meter: Meter) -> Artifact:
     key = artifact_id(recipe)
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f"{key}.lock"):
         if (found := cached(key, recipe, cache)) is not None:
             return found
-        source = prepare(recipe.workload, recipe.seed, cache)
+        source = prepare(recipe.workload, recipe.seed, cache, meter)
         with _published(cache / key) as folder:
-            return _make(recipe, source, folder, key)
+            return _make(recipe, source, folder, key, meter)
 
 
-def prepare(workload: Workload, seed: int, cache: Path) -> Path:
-    """The folder of a prepared workload: its data, and its fp32 model in the torch or ONNX form."""
+def prepare(workload: Workload, seed: int, cache: Path, meter: Meter | None = None) -> Path:
+    """The folder of a prepared workload: its data, its fp32 model in the torch or ONNX form, and what they took."""
     folder = cache / workload_id(workload, seed)
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f"{folder.name}.lock"):
         if not folder.is_dir():
             with _published(folder) as fresh:
-                _save(workload.prepare(seed), fresh)
+                prepared, bill = _measured(lambda: workload.prepare(seed), meter or Unmetered())
+                _save(prepared, fresh)
+                (fresh / PREPARED_FILE).write_text(canonical_json(asdict(bill)))
     return folder
+
+
+def _measured(work: Callable[[], _Made], meter: Meter) -> tuple[_Made, Bill]:
+    """Do some work under a meter that is running before the clock starts."""
+    meter.start()
+    opened_ns = time.monotonic_ns()
+    try:
+        made = work()
+    except BaseException:
+        meter.stop(None)
+        raise
+    window = Window(opened_ns=opened_ns, closed_ns=time.monotonic_ns())
+    return made, Bill(seconds=seconds_from_ns(window.duration_ns), energy=meter.stop(window))
+
+
+def _preparation(source: Path) -> dict[str, Any]:
+    """What preparing the workload took, as an artifact tells it; nothing where it was not kept."""
+    file = source / PREPARED_FILE
+    if not file.is_file():
+        return {}
+    bill = json.loads(file.read_text())
+    return {"prepare_s": bill["seconds"], "prepare_energy_j": bill["energy"].get("value")}
+
+
+def _energy(found: Metric | Absence) -> dict[str, Any]:
+    """An energy as an artifact tells it."""
+    if isinstance(found, Absence):
+        return {"build_energy_j": None, "build_energy_reason": found.reason}
+    return {
+        "build_energy_j": found.value,
+        "build_energy_lo_j": found.lo,
+        "build_energy_hi_j": found.hi,
+        "build_energy_method": found.method.value,
+        "build_energy_source": found.source,
+        "build_energy_flags": " ".join(found.flags),
+    }
 
 
 def _save(prepared: Prepared, folder: Path) -> None:
@@ -168,26 +242,20 @@ def _source_model(folder: Path) -> Model:
     return TorchModel(network=load_network(folder))
 
 
-def _make(recipe: Recipe, source: Path, folder: Path, key: str) -> Artifact:
+def _make(recipe: Recipe, source: Path, folder: Path, key: str, meter: Meter) -> Artifact:
     engine = load_catalog().engines[recipe.engine]()
     calibration = _calibration(source / DATA_FILE)
     example = {name: array[:2] for name, array in load_data(source / DATA_FILE).inputs.items()}
     model = _source_model(source)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="joulemark-build-") as scratch_name:
-        scratch = Path(scratch_name)
-        context = BuildContext(seed=recipe.seed, calibration=calibration, scratch=scratch)
-        for step in (s for s in recipe.steps if s.stage is Stage.TORCH):
-            model = step.apply(model, context)
-        parameters, nonzero = _count(model)
-        if engine.takes is Stage.ONNX and isinstance(model, TorchModel):
-            from harness.engines.onnx_export import to_onnx
 
-            model = to_onnx(model, example, scratch / "exported.onnx")
-        for step in (s for s in recipe.steps if s.stage is Stage.ONNX):
-            model = step.apply(model, context)
-        engine.export(model, example, folder)
-    build_s = time.monotonic() - started
+    def through_the_chain() -> tuple[int | None, int | None]:
+        with tempfile.TemporaryDirectory(prefix="joulemark-build-") as scratch:
+            context = BuildContext(seed=recipe.seed, calibration=calibration, scratch=Path(scratch))
+            finished, counts = _chained(model, recipe, engine.takes, example, context)
+            engine.export(finished, example, folder)
+        return counts
+
+    (parameters, nonzero), bill = _measured(through_the_chain, meter)
     shipped = sorted(path for path in folder.rglob("*") if path.is_file())
     artifact = Artifact(
         artifact_id=key,
@@ -197,13 +265,30 @@ def _make(recipe: Recipe, source: Path, folder: Path, key: str) -> Artifact:
         stored_bytes=sum(path.stat().st_size for path in shipped),
         parameters=parameters,
         nonzero=nonzero,
-        build_s=build_s,
-        build_energy_j=None,
+        build_s=bill.seconds,
         toolchain=" ".join(f"{name}=={version}" for name, version in sorted(engine.toolchain().items())),
         files={str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped},
+        **_energy(bill.energy),
+        **_preparation(source),
     )
     (folder / MANIFEST_FILE).write_text(canonical_json(asdict(artifact)))
     return artifact
+
+
+def _chained(
+    model: Model, recipe: Recipe, takes: Stage, example: dict[str, NDArray[Any]], context: BuildContext
+) -> tuple[Model, tuple[int | None, int | None]]:
+    """The model through its recipe, in the form that the engine takes, and its parameters before export."""
+    for step in (s for s in recipe.steps if s.stage is Stage.TORCH):
+        model = step.apply(model, context)
+    counts = _count(model)
+    if takes is Stage.ONNX and isinstance(model, TorchModel):
+        from harness.engines.onnx_export import to_onnx
+
+        model = to_onnx(model, example, context.scratch / "exported.onnx")
+    for step in (s for s in recipe.steps if s.stage is Stage.ONNX):
+        model = step.apply(model, context)
+    return model, counts
 
 
 def _count(model: Model) -> tuple[int | None, int | None]:

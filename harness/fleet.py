@@ -12,15 +12,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from harness.agent import Node, NodeAgent
 from harness.build import build, cached
+from harness.build_meter import BuildMeter
 from harness.locks import host_lock_path, locked
 from harness.spec import Assignment, Recipe
 from harness.zygote import Ended, Task, Zygote
 from results.errors import BuildError, JoulemarkError
 from results.records import Artifact, RunRecord
+
+_BUILDER: Final = ("harness.fleet", "harness.catalog:load_catalog", "torch", "harness.build_meter:warm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ def perform(order: BuildOrder) -> Artifact | JoulemarkError:
     """Build in this process, beside other builds but not beside a timed trial of this host."""
     with locked(host_lock_path(), shared=True):
         try:
-            return build(order.recipe, order.cache)
+            return build(order.recipe, order.cache, BuildMeter())
         except JoulemarkError as error:
             return error
 
@@ -109,7 +112,7 @@ class LocalFleet:
                 missing[key] = recipe
         if not missing:
             return
-        builder = Zygote(("harness.fleet", "harness.catalog:load_catalog", "torch"), path=self._path)
+        builder = Zygote(_BUILDER, path=self._path)
         try:
             for key, recipe in missing.items():
                 order = BuildOrder(recipe=recipe, cache=self._cache)

@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from collectors.protocol import Clock, Collector, Subject
+from collectors.protocol import Clock, Collector, Place, Subject
 from collectors.window import Watch, merge
+from harness.catalog import load_catalog
 from harness.spec import Placement, Trial
 from harness.worker import Outcome
 from results.energy import Work, derive, idle_metric
@@ -30,6 +31,11 @@ STALE_AT_END_S: Final = 60.0
 """The last trial of a queue measures idle once more, unless it was measured as lately as this."""
 
 _Rest = tuple[str, str, int]
+
+
+def outside_collectors() -> list[Collector]:
+    """A new one of every instrument of the catalog that runs beside what it watches."""
+    return [kind() for kind in load_catalog().collectors.values() if kind.place is Place.AGENT]
 
 
 class Instruments:

@@ -1,7 +1,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from harness.config import load_campaign
 from harness.plan import recipes
 from harness.spec import Recipe
 from results.errors import BuildError, ConfigError
+from results.records import Method, Metric, Window
 
 
 def recipe(path: str = "tests.e2e.models:plain", *, files: Sequence[str] = (), **variant: object) -> Recipe:
@@ -52,7 +53,69 @@ def test_a_build_is_made_once_and_then_found(tmp_path: Path) -> None:
     assert first.stored_bytes == sum(path.stat().st_size for path in shipped)
     assert set(first.files) == {path.name for path in shipped}
     assert (first.parameters, first.nonzero) == (8 * 16 + 16 + 16 * 4 + 4, 8 * 16 + 16 + 16 * 4 + 4)
-    assert first.build_energy_j is None
+    assert (first.build_energy_j, first.build_energy_reason) == (None, "the build was not measured")
+
+
+@dataclass
+class Meter:
+    """Bills ten joules for the first stretch, twenty for the second, and so on, and notes what it was asked."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def stop(self, window: Window | None) -> Metric:
+        self.calls.append("failed" if window is None else "stop")
+        return Metric(
+            name="build_energy_j",
+            value=10.0 * len(self.calls) / 2,
+            unit="J",
+            method=Method.ALLOCATED,
+            source="by share",
+            lo=1.0,
+            hi=99.0,
+            flags=("gap", "default_tdp"),
+        )
+
+
+def test_a_build_is_billed_apart_from_what_all_variants_share(tmp_path: Path) -> None:
+    """Ten joules to prepare the workload, twenty to make the variant; the next variant finds the workload's bill."""
+    meter = Meter()
+    first = build(recipe(), tmp_path, meter)
+    assert meter.calls == ["start", "stop"] * 2
+    assert (first.prepare_energy_j, first.build_energy_j) == (10.0, 20.0)
+    assert (first.build_energy_lo_j, first.build_energy_hi_j) == (1.0, 99.0)
+    assert (first.build_energy_method, first.build_energy_source) == ("allocated", "by share")
+    assert (first.build_energy_flags, first.build_energy_reason) == ("gap default_tdp", None)
+    assert first.prepare_s is not None
+    other = build(recipe(steps=[{"prune-unstructured": {"ratio": 0.5}}]), tmp_path, meter)
+    assert (other.prepare_s, other.prepare_energy_j, other.build_energy_j) == (first.prepare_s, 10.0, 30.0)
+    assert build(recipe(), tmp_path, meter) == first, "what is cached costs nothing"
+    assert meter.calls == ["start", "stop"] * 3
+
+
+def test_a_meter_is_stopped_where_the_build_fails(tmp_path: Path) -> None:
+    """No sampler is left running beside the next build."""
+    meter = Meter()
+    with pytest.raises(ConfigError, match="absent"):
+        build(recipe("tests.e2e.models:absent"), tmp_path, meter)
+    assert meter.calls == ["start", "failed"]
+
+
+def test_a_manifest_from_before_builds_were_measured_is_still_read(tmp_path: Path) -> None:
+    """What it does not tell is absent, not zero."""
+    made = build(recipe(), tmp_path)
+    manifest = tmp_path / made.artifact_id / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(
+        json.dumps(
+            {k: v for k, v in told.items() if not k.startswith(("build_energy_", "prepare_")) or k == "build_energy_j"}
+        )
+    )
+    found = cached(made.artifact_id, recipe(), tmp_path)
+    assert found is not None
+    assert (found.build_energy_j, found.build_energy_method, found.prepare_s) == (None, None, None)
 
 
 def test_pruning_shows_in_the_manifest(tmp_path: Path) -> None:
