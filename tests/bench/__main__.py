@@ -16,7 +16,7 @@ from collectors.host import fingerprint
 from harness.agent import LIBRARIES
 from tests.bench.figure import Figure, markdown
 
-BENCHES = ("load", "perturbation", "quickstart", "store")
+BENCHES = ("load", "overhead", "perturbation", "quickstart", "store")
 
 
 def main(names: list[str]) -> int:
