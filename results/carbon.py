@@ -72,21 +72,20 @@ def embodied_g(embodied: Embodied, used_s: float) -> float:
     return embodied.total_g * (used_s / embodied.lifespan_s) * embodied.share
 
 
-def sci_g(energy_j: float, basis: CarbonBasis, making_g: float | None) -> float:
+def sci_g(energy_j: float, basis: CarbonBasis, making_g: float) -> float:
     """Software Carbon Intensity in grams per functional unit: E × I + M (ISO/IEC 21031), all three of one unit R.
 
     Args:
         energy_j: the machine's joules for one R, as one inference; the PUE of ``basis`` makes them the site's.
         basis: I, in g/kWh; location-based, as the standard wants it.
-        making_g: M for one R, as of :func:`embodied_g`; None where the machine's making is not declared, and then the
-            figure is the operational part alone and has to be told as such.
+        making_g: M for one R, as of :func:`embodied_g`. Where the machine's making is not declared there is no SCI,
+            only the operational part, which :func:`gco2e` gives.
 
     Raises:
         ValueError: as :func:`gco2e`, or if ``making_g`` is negative or not finite.
     """
-    if making_g is not None:
-        _check_not_negative("making_g", making_g)
-    return gco2e(energy_j, basis.intensity_g_per_kwh, basis.pue) + (making_g or 0.0)
+    _check_not_negative("making_g", making_g)
+    return gco2e(energy_j, basis.intensity_g_per_kwh, basis.pue) + making_g
 
 
 def cost_per_1k(energy_j_per_inference: float, price: Price, pue: float = 1.0) -> float:
