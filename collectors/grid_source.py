@@ -107,11 +107,13 @@ def mean_over(spans: Iterable[Span], since: datetime, until: datetime) -> Mean:
         raise GridUnavailable(f"no intensity is known from {told(since)} to {told(until)}")
     lengths = [end - begin for begin, end, _ in touching]
     weights = [length.total_seconds() for length in lengths]
-    weighted = (weight * span.intensity_g_per_kwh for weight, (_, _, span) in zip(weights, touching, strict=True))
+    figures = [span.intensity_g_per_kwh for _, _, span in touching]
+    # from the first figure on, so that the mean of equal figures is that figure to the last digit
+    weighted = (weight * (figure - figures[0]) for weight, figure in zip(weights, figures, strict=True))
     partial = sum(lengths, timedelta()) < until - since
     estimated = any(span.estimated for _, _, span in touching)
     return Mean(
-        intensity_g_per_kwh=math.fsum(weighted) / math.fsum(weights),
+        intensity_g_per_kwh=max(0.0, figures[0] + math.fsum(weighted) / math.fsum(weights)),
         since=min(begin for begin, _, _ in touching),
         until=max(end for _, end, _ in touching),
         forecast=any(span.forecast for _, _, span in touching),
