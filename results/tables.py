@@ -135,7 +135,7 @@ def campaign_record(row: Row) -> CampaignRecord:
     """From a row of ``campaign``."""
     values = _named(row, [name for name in CAMPAIGN_COLUMNS if name not in CARBON_COLUMNS])
     values["started_at"] = _zoned(values["started_at"])
-    return CampaignRecord(**values, carbon=carbon_basis(row), embodied=_embodied(row), price=_price(row))
+    return CampaignRecord(**values, carbon=carbon_basis(row), embodied=embodied(row), price=price(row))
 
 
 def carbon_basis(row: Row) -> CarbonBasis | None:
@@ -147,12 +147,14 @@ def carbon_basis(row: Row) -> CarbonBasis | None:
     return CarbonBasis(**carbon, since=_zoned(since), until=_zoned(until), flags=tuple((flags or "").split()))
 
 
-def _embodied(row: Row) -> Embodied | None:
+def embodied(row: Row) -> Embodied | None:
+    """From a row of ``campaign``; None where it is not declared."""
     total_g, lifespan_s, share = _named(row, EMBODIED_COLUMNS).values()
     return Embodied(total_g=total_g, lifespan_s=lifespan_s, share=share) if total_g is not None else None
 
 
-def _price(row: Row) -> Price | None:
+def price(row: Row) -> Price | None:
+    """From a row of ``campaign``; None where none is declared."""
     per_kwh, currency = _named(row, PRICE_COLUMNS).values()
     return Price(per_kwh=per_kwh, currency=currency) if per_kwh is not None else None
 
@@ -186,7 +188,8 @@ def arm_record(row: Row) -> ArmRecord:
 def estimate(row: Row) -> Estimate:
     """From a row with a trial's arm, where and when it ran, and lists of ``names``, values ``told`` and ``methods``."""
     values = _named(row, ("block", "node", "session", "environment_id"))
-    told = [one for one in zip(row["names"], row["told"], row["methods"], strict=True) if one[0] is not None]
+    lists = _named(row, ("names", "told", "methods"))
+    told = [one for one in zip(*lists.values(), strict=True) if one[0] is not None]
     metrics, methods = {name: value for name, value, _ in told}, {name: method for name, _, method in told}
     return Estimate(arm=arm_of(row), metrics=metrics, methods=methods, **values)
 

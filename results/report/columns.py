@@ -21,17 +21,19 @@ class Column:
     cell: Callable[[Row, Table], str]
     priority: int
     numeric: bool = True
+    note: str = ""
+    """What the heading means, where it needs saying."""
 
 
-def _variant(row: Row, _: Table) -> str:
+def variant(row: Row, _: Table) -> str:
+    """An arm's name, with the baseline's mark."""
     return clean(row.arm.variant) + ("*" if row.is_baseline else "")
 
 
 def _speedup(row: Row, _: Table) -> str:
     if row.is_baseline:
         return "1×"
-    bounds = figures.interval(row.speedup_lo, row.speedup_hi)
-    return f"{figures.ratio(row.speedup)}{figures.GAP}({bounds})" if bounds else figures.ratio(row.speedup)
+    return figures.bounded_ratio(row.speedup, row.speedup_lo, row.speedup_hi)
 
 
 def _stored(row: Row, _: Table) -> str:
@@ -73,7 +75,7 @@ def columns(table: Table) -> tuple[Column, ...]:
     throughput_first = table.primary_metric == "throughput_per_s"
     quality = "fidelity" if table.fidelity else (clean(table.quality_metric) or "quality")
     everything = (
-        Column(heading="variant", cell=_variant, priority=0, numeric=False),
+        Column(heading="variant", cell=variant, priority=0, numeric=False),
         Column(heading="engine", cell=lambda row, _: clean(row.arm.engine), priority=8, numeric=False),
         _RATE if throughput_first else _P50,
         Column(heading="p99", cell=lambda row, _: figures.latency(row.latency_p99_s), priority=9),
@@ -87,12 +89,12 @@ def columns(table: Table) -> tuple[Column, ...]:
         Column(heading="J/inference", cell=_energy, priority=3),
         Column(heading="CO2e/1k", cell=_carbon, priority=4),
     )
-    empty = {figures.MISSING, "1×", "ref"}
-    return tuple(
-        column
-        for column in everything
-        if column.priority == 0 or any(column.cell(row, table) not in empty for row in table.rows)
-    )
+    return tuple(column for column in everything if column.priority == 0 or tells(column, table))
+
+
+def tells(column: Column, table: Table) -> bool:
+    """Whether a column has anything to say of any arm, but that it is itself."""
+    return any(column.cell(row, table) not in {figures.MISSING, "1×", "ref"} for row in table.rows)
 
 
 def fitting(table: Table, chosen: Sequence[Column], width: int, gap: int = 2) -> tuple[Column, ...]:

@@ -58,6 +58,11 @@ def render(found: Differences, console: Console) -> None:
     looked = len(found.rows)
     note = f"ratio is head over base with its 95% interval; p is corrected for the {looked} figures looked at"
     console.print(Text(note, style="dim"))
+    modelled = any(
+        row.method and row.metric.startswith("energy") and not figures.is_measured(row.method) for row in found.rows
+    )
+    if modelled:
+        console.print(Text(f"{figures.MODELLED} modelled, not measured", style="dim"))
     if found.left_out:
         left = f"{found.left_out:,} trial{'' if found.left_out == 1 else 's'} left out: of another environment"
         console.print(Text(left, style="dim"))
@@ -79,20 +84,19 @@ def _grid(found: Differences, rows: list[Difference]) -> Grid:
 
 
 def _cells(row: Difference) -> tuple[str, ...]:
-    bounds = figures.interval(row.effect.lo, row.effect.hi)
-    ratio = figures.ratio(row.effect.ratio) + (f"{figures.GAP}({bounds})" if bounds else "")
-    medians = _figure(row.metric, row.base_median), _figure(row.metric, row.head_median)
+    ratio = figures.bounded_ratio(row.effect.ratio, row.effect.lo, row.effect.hi)
+    medians = tuple(_figure(row.metric, value, row.method) for value in (row.base_median, row.head_median))
     return _NAMES.get(row.metric, clean(row.metric)), *medians, ratio, _p(row.p_adjusted)
 
 
-def _figure(metric: str, value: float) -> str:
+def _figure(metric: str, value: float, method: str | None) -> str:
     if metric.endswith("_per_s"):
         return figures.rate(value)
     if metric.endswith("_s"):
         return figures.latency(value)
     if metric.endswith("_bytes"):
         return figures.size(value)
-    return figures.energy(value) if metric.startswith("energy") else figures.significant(value)
+    return figures.energy(value, method) if metric.startswith("energy") else figures.significant(value)
 
 
 def _p(value: float) -> str:

@@ -7,6 +7,7 @@ belongs to. A figure and its unit are joined by a no-break space, so that no lin
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from results.records import Method
@@ -18,7 +19,9 @@ GAP: Final = "\u00a0"
 _SECONDS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _BYTES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _JOULES: Final = ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
+_WATTS: Final = ((1e3, "kW"), (1.0, "W"), (1e-3, "mW"))
 _GRAMS: Final = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"), (1e-9, "ng"))
+_COUNTS: Final = ((1e12, f"{GAP}trillion"), (1e9, f"{GAP}billion"), (1e6, f"{GAP}million"))
 _PER_SECOND: Final = ((1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s"))
 
 MODELLED: Final = "≈"
@@ -50,7 +53,7 @@ def significant(value: float, digits: int = 3) -> str:
     rounded = round(value, decimals)
     # Rounding may carry into a new digit: 9.996 is 10.0, not 10.00.
     decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(0, decimals)}f}"
+    return f"{rounded:,.{max(0, decimals)}f}".replace("-", "−")
 
 
 def latency(value_s: float | None) -> str:
@@ -83,6 +86,39 @@ def energy(value_j: float | None, method: str | None = None) -> str:
     return _marked(_scaled(value_j, _JOULES), method)
 
 
+def energy_range(lo_j: float | None, hi_j: float | None) -> str:
+    """Bounds of joules in one unit and two digits, as ``4.2–38 mJ``."""
+    if lo_j is None or hi_j is None:
+        return MISSING
+    factor, unit = _step(hi_j, _JOULES)
+    return f"{significant(lo_j / factor, 2)}–{significant(hi_j / factor, 2)}{GAP}{unit}"
+
+
+def power(value_w: float | None, method: str | None = None) -> str:
+    """Watts as ``7.20 W``, marked as energy is."""
+    return _marked(_scaled(value_w, _WATTS), method)
+
+
+def power_range(values_w: Sequence[float]) -> str:
+    """The least and the most of some watts, as ``61.0–75.2 W``; empty of none."""
+    ends = [significant(value) for value in (min(values_w), max(values_w))] if values_w else []
+    return f"{'–'.join(dict.fromkeys(ends))}{GAP}W" if ends else ""
+
+
+def count(value: float, lo: float | None = None, hi: float | None = None) -> tuple[str, str]:
+    """A large number to two digits, as ``1.2 million``, and its bounds in the same words: ``0.90–1.7``, or nothing."""
+    factor, word = next((step for step in _COUNTS if value >= step[0]), (1.0, ""))
+    shown = f"{significant(value / factor, 2)}{word}"
+    if lo is None or hi is None:
+        return shown, ""
+    return shown, f"{significant(lo / factor, 2)}–{significant(hi / factor, 2)}"
+
+
+def money(value: float | None, method: str | None = None) -> str:
+    """An amount in whatever currency, as ``0.00117``, marked like the energy it pays."""
+    return MISSING if value is None else _marked(significant(value), method)
+
+
 def grams(value_g: float | None, method: str | None = None) -> str:
     """Grams as ``3.10 mg``, marked like the energy they come from."""
     return _marked(_scaled(value_g, _GRAMS), method)
@@ -100,6 +136,12 @@ def interval(lo: float | None, hi: float | None) -> str:
     if lo is None or hi is None:
         return ""
     return f"{ratio(lo).removesuffix('×')}–{ratio(hi)}"
+
+
+def bounded_ratio(value: float | None, lo: float | None, hi: float | None) -> str:
+    """A ratio with its interval, where there is one: ``2.37× (2.20–2.60×)``."""
+    bounds = interval(lo, hi)
+    return f"{ratio(value)}{GAP}({bounds})" if bounds else ratio(value)
 
 
 def quality(value: float | None, *, fraction: bool) -> str:
@@ -137,7 +179,11 @@ def _marked(figure: str, method: str | None) -> str:
 def _scaled(value: float | None, steps: tuple[tuple[float, str], ...]) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
-    # Half a unit of the third digit below a step already rounds up to it: 999.6 µs reads 1.00 ms.
-    factor, unit = next((step for step in steps if abs(value) >= step[0] * 0.9995), steps[-1])
+    factor, unit = _step(value, steps)
     shown = value / factor
     return f"{f'{shown:.0f}' if unit == 'B' else significant(shown)}{GAP}{unit}"
+
+
+def _step(value: float, steps: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    # Half a unit of the third digit below a step already rounds up to it: 999.6 µs reads 1.00 ms.
+    return next((step for step in steps if abs(value) >= step[0] * 0.9995), steps[-1])

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from results.report import figures, wording
-from results.report.columns import VERDICT, columns
+from results.report.columns import VERDICT, Column, columns
+from results.report.sections import legend, sections
 from results.report.summary import Report, Table, answer
 
 _SPECIAL = re.compile(r"([\\|*_<>\[\]~#$&])")
@@ -26,7 +27,10 @@ def render(report: Report) -> str:
 
 def table(summary: Table) -> str:
     """One summary table with its verdicts."""
-    chosen = (*columns(summary), VERDICT)
+    return _grid(summary, (*columns(summary), VERDICT))
+
+
+def _grid(summary: Table, chosen: Sequence[Column]) -> str:
     lines = [
         _line([escape(column.heading) for column in chosen]),
         _line(["--:" if column.numeric else ":--" for column in chosen]),
@@ -50,6 +54,9 @@ def _blocks(report: Report) -> Iterable[str]:
     yield f"# {escape(report.provenance.campaign)}"
     if report.unfinished:
         yield f"> {escape(report.unfinished)}"
+    otherwise = wording.read_otherwise(report)
+    if otherwise:
+        yield f"> {escape(otherwise)}"
     yield f"**{_sentence(report.headline)}**"
     for summary in report.tables:
         yield f"## {escape(wording.title(summary))}"
@@ -57,25 +64,25 @@ def _blocks(report: Report) -> Iterable[str]:
         if said != report.headline:
             yield _sentence(said)
         yield table(summary)
-        notes = [escape(note) for note in wording.notes(summary)]
-        if notes:
-            yield "<br>\n".join(f"<sub>{note}</sub>" for note in notes)
-    sections: tuple[tuple[str, Sequence[str]], ...] = (
-        ("Trials that did not end well", [wording.ended(e) for e in report.endings]),
-        ("Warnings on figures", [wording.flagged(f) for f in report.flags]),
-        ("Not told, and why", [wording.missing(a) for a in report.absences]),
-        ("Energy", wording.energy(report)),
-        ("Carbon", [wording.carbon(report.carbon, report.carbon_absence)]),
-        ("Machine", [wording.machine(m) for m in report.machines]),
-        ("Run", wording.provenance(report)),
-    )
-    for heading, lines in sections:
-        if lines:
-            yield f"## {heading}"
-            yield "\n".join(f"- {escape(line)}" for line in lines)
+        if notes := wording.notes(summary):
+            yield _small(notes)
+    for section in sections(report):
+        yield f"## {section.heading}"
+        for grid in section.grids:
+            if grid.title:
+                yield f"### {escape(grid.title)}"
+            yield _grid(grid.table, grid.columns)
+        if meaning := legend(column for grid in section.grids for column in grid.columns):
+            yield _small([meaning])
+        if section.lines:
+            yield "\n".join(f"- {escape(line)}" for line in section.lines)
     yield "## Again"
     yield escape(wording.AGAIN)
     yield "```sh\n" + "\n".join(wording.look_further(report)) + "\n```"
+
+
+def _small(notes: Sequence[str]) -> str:
+    return "<br>\n".join(f"<sub>{escape(note)}</sub>" for note in notes)
 
 
 def _sentence(sentence: str) -> str:

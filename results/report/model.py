@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, Final, Protocol
 
-from results.basis import CarbonBasis
 from results.errors import NoBaselineError
 from results.records import Arm, Environment
 from results.report import queries
+from results.report.flags import FLAG_MEANINGS
+from results.report.footprint import BreakEven, EnergyPart
 from results.report.summary import (
-    FLAG_MEANINGS,
     Ended,
     EnergySource,
     Flag,
@@ -28,6 +29,7 @@ from results.report.summary import (
     headline,
     unfinished,
 )
+from results.tables import carbon_basis, embodied, price
 
 BEST_FP32: Final = "best-fp32"
 
@@ -72,8 +74,10 @@ def build(reader: Source, campaign_id: str | None = None) -> Report:
         flags=_flags(reader, this),
         energy=_energy(reader, this),
         machines=_machines(reader, this),
-        carbon=_carbon(campaign),
+        carbon=carbon_basis(campaign),
         carbon_absence=campaign["carbon_absence"],
+        embodied=embodied(campaign),
+        price=price(campaign),
         provenance=provenance,
     )
 
@@ -96,7 +100,8 @@ def _find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
 
 def _tables(reader: Source, campaign: Mapping[str, Any], this: str) -> tuple[Table, ...]:
     """One table for each workload, scenario and device, in the order of the campaign's arms."""
-    found = _rows(reader, queries.ARMS, this)
+    footprints = _footprints(reader, this)
+    found = [{**row, **footprints[_arm(row)]} for row in _rows(reader, queries.ARMS, this)]
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in found:
         cells.setdefault((row["workload"], row["scenario"], row["device"]), []).append(row)
@@ -153,7 +158,34 @@ def _row(told: Mapping[str, Any], baseline: str | None, reference: str | None, b
         energy_method=told["energy_method"],
         gco2e_per_1k=told["gco2e_per_1k"],
         verdict=told["verdict"] or "not compared yet",
+        energy_ratio=told["energy_ratio"],
+        energy_ratio_lo=told["energy_ratio_lo"],
+        energy_ratio_hi=told["energy_ratio_hi"],
+        energy=tuple(part for part in told["parts"] if part.is_told),
+        gco2e_per_million_tokens=told["gco2e_per_million_tokens"],
+        embodied_g_per_1k=told["embodied_g_per_1k"],
+        sci_g_per_1k=told["sci_g_per_1k"],
+        cost_per_1k=told["cost_per_1k"],
+        break_even=told["break_even"],
     )
+
+
+def _footprints(reader: Source, this: str) -> Mapping[Arm, Mapping[str, Any]]:
+    """Each arm's energy by part, its grams and money, and its break-even."""
+    parts: dict[Arm, list[EnergyPart]] = {}
+    for row in _rows(reader, queries.PARTS, this):
+        values = _fields(EnergyPart, row)
+        parts.setdefault(_arm(row), []).append(EnergyPart(**{**values, "flags": tuple(row["flags"].split())}))
+    evens = {_arm(row): BreakEven(**_fields(BreakEven, row)) for row in _rows(reader, queries.BREAK_EVEN, this)}
+    names = ("gco2e_per_million_tokens", "embodied_g_per_1k", "sci_g_per_1k", "cost_per_1k")
+    return {
+        (arm := _arm(row)): {**{name: row[name] for name in names}, "parts": parts[arm], "break_even": evens[arm]}
+        for row in _rows(reader, queries.CARBON, this)
+    }
+
+
+def _fields(kind: type[EnergyPart] | type[BreakEven], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: row[field.name] for field in fields(kind)}
 
 
 def _absences(reader: Source, this: str) -> tuple[Missing, ...]:
@@ -206,13 +238,6 @@ def _machines(reader: Source, this: str) -> tuple[Machine, ...]:
         )
         for r in found
     )
-
-
-def _carbon(campaign: Mapping[str, Any]) -> CarbonBasis | None:
-    if campaign["intensity_g_per_kwh"] is None:
-        return None
-    names = ("intensity_g_per_kwh", "region", "provider", "year", "kind", "forecast", "pue")
-    return CarbonBasis(**{name: campaign[name] for name in names})
 
 
 def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Provenance:

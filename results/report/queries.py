@@ -60,6 +60,11 @@ FROM (
 )
 WHERE flag <> '' GROUP BY flag ORDER BY trials DESC, flag
 """
+PARTS: Final = """
+SELECT * FROM v_energy WHERE campaign_id = $campaign ORDER BY list_position(['gpu', 'cpu', 'ram', 'total'], component)
+"""
+CARBON: Final = "SELECT * FROM v_carbon WHERE campaign_id = $campaign"
+BREAK_EVEN: Final = "SELECT * FROM v_break_even WHERE campaign_id = $campaign"
 ENERGY: Final = """
 SELECT DISTINCT m.method, m.source FROM v_metrics m JOIN v_trials t USING (trial_id)
 WHERE t.campaign_id = $campaign AND m.metric = 'energy_j_per_inference' ORDER BY ALL

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
-from results.basis import CarbonBasis
+from results.basis import CarbonBasis, Embodied, Price
 from results.quality import is_fraction
 from results.records import Arm, Environment
+from results.report.footprint import BreakEven, EnergyPart, WhatIf
 from results.verdict import FASTER, SLOWER, Sameness, Speed, judge_quality, judge_speed, some_failed, times
 
 
@@ -53,6 +53,27 @@ class Row:
     energy_method: str | None = None
     gco2e_per_1k: float | None = None
     verdict: str = ""
+    energy_ratio: float | None = None
+    """Joules per inference over the baseline's, with its interval over blocks."""
+    energy_ratio_lo: float | None = None
+    energy_ratio_hi: float | None = None
+    energy: tuple[EnergyPart, ...] = ()
+    """By part of the machine, and in total; without parts of which nothing is told."""
+    gco2e_per_million_tokens: float | None = None
+    embodied_g_per_1k: float | None = None
+    sci_g_per_1k: float | None = None
+    """Per ISO/IEC 21031; None unless the embodied part is declared."""
+    cost_per_1k: float | None = None
+    break_even: BreakEven | None = None
+
+    @property
+    def total(self) -> EnergyPart | None:
+        """The energy of all parts together; None where nothing is told of it."""
+        return self.part("total")
+
+    def part(self, component: str) -> EnergyPart | None:
+        """The energy of one part, as ``cpu``."""
+        return next((part for part in self.energy if part.component == component), None)
 
     @property
     def speed(self) -> Speed | None:
@@ -190,23 +211,10 @@ class Report:
     carbon: CarbonBasis | None
     carbon_absence: str | None
     provenance: Provenance
-
-
-FLAG_MEANINGS: Final = {
-    "no_steady_state": "latency was still drifting when warm-up had to end",
-    "level_shift": "latency changed its level within the window: something else ran on the machine",
-    "short_window": "the window is short beside how often the power counter moves",
-    "counter_disagrees": "energy counter and integrated power differ by more than 10%",
-    "aliased": "the load may beat with the power sensor",
-    "gap": "the instrument did not look for longer than it should",
-    "polled": "a peak between two looks was not seen",
-    "default_tdp": "the processor is not in the model's table, so a default power was taken",
-    "device_order_assumed": "the GPU was found by its index, which CUDA may count in another order",
-    "sum_of_peaks": "processes peaked at their own times, so their sum is an upper bound",
-    "ended_early": "the instrument stopped before the window closed",
-    "reaped_children": "child processes had ended before they could be looked at, and are counted by their largest",
-}
-"""Flags that instruments and loads raise → what they mean to a reader."""
+    embodied: Embodied | None = None
+    price: Price | None = None
+    what_if: WhatIf | None = None
+    """Told where grams and money are by another basis than the stored one."""
 
 
 def answer(table: Table) -> str:

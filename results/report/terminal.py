@@ -16,11 +16,13 @@ from rich.text import Text
 
 from results.report import wording
 from results.report.columns import VERDICT, Column, clean, column_width, columns, fitting, total_width
+from results.report.sections import Section, legend, sections
 from results.report.summary import Report, Row, Table, answer
 from results.verdict import FASTER, SLOWER
 
 MIN_VERDICT_WIDTH = 34
 """Characters a verdict needs to stand beside the figures."""
+_INDENT = 2
 _GAP = 2
 """Characters between columns; the box draws one of them."""
 
@@ -36,6 +38,17 @@ def table(summary: Table, width: int) -> RenderableType:
     """One summary table with its verdicts, in at most ``width`` characters where the narrowest columns allow it."""
     beside = _beside(summary, width)
     chosen = beside or fitting(summary, columns(summary), width, _GAP)
+    grid = _grid(summary, chosen)
+    if beside:
+        grid.add_column(Text(VERDICT.heading), justify="left", overflow="fold")
+    for row in summary.rows:
+        cells = [Text(column.cell(row, summary), style=_style(row, column)) for column in chosen]
+        grid.add_row(*cells, *([Text(VERDICT.cell(row, summary), style=_verdict_style(row))] if beside else []))
+    return grid if beside else Group(grid, Text(), _verdicts(summary))
+
+
+def _grid(summary: Table, chosen: Sequence[Column]) -> Grid:
+    """A table with some columns and no row yet."""
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
     for column in chosen:
         grid.add_column(
@@ -45,17 +58,15 @@ def table(summary: Table, width: int) -> RenderableType:
             overflow="crop" if column.numeric else "ellipsis",
             min_width=column_width(summary, column) if column.numeric else None,
         )
-    if beside:
-        grid.add_column(Text(VERDICT.heading), justify="left", overflow="fold")
-    for row in summary.rows:
-        cells = [Text(column.cell(row, summary), style=_style(row, column)) for column in chosen]
-        grid.add_row(*cells, *([Text(VERDICT.cell(row, summary), style=_verdict_style(row))] if beside else []))
-    return grid if beside else Group(grid, Text(), _verdicts(summary))
+    return grid
 
 
 def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
     if report.unfinished:
         yield Text(clean(report.unfinished), style="yellow")
+    otherwise = wording.read_otherwise(report)
+    if otherwise:
+        yield Text(otherwise, style="yellow")
     yield Text(clean(report.headline), style="bold")
     for summary in report.tables:
         heading = Text(wording.title(summary), style="bold")
@@ -65,19 +76,9 @@ def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
             parts.append(Text(clean(said)))
         notes = [Text(note, style="dim") for note in wording.notes(summary)]
         yield Group(*parts, Text(), table(summary, width), Text(), *notes)
-    sections = (
-        ("Trials that did not end well", [wording.ended(e) for e in report.endings]),
-        ("Warnings on figures", [wording.flagged(f) for f in report.flags]),
-        ("Not told, and why", [wording.missing(a) for a in report.absences]),
-        ("Energy", wording.energy(report)),
-        ("Carbon", [wording.carbon(report.carbon, report.carbon_absence)]),
-        ("Machine", [wording.machine(m) for m in report.machines]),
-        ("Run", wording.provenance(report)),
-        ("Again", (wording.AGAIN, *wording.look_further(report))),
-    )
-    for heading_text, lines in sections:
-        if lines:
-            yield _section(heading_text, lines)
+    for section in sections(report):
+        yield _section(section, width)
+    yield _section(Section(heading="Again", lines=(wording.AGAIN, *wording.look_further(report))), width)
 
 
 def _beside(summary: Table, width: int) -> tuple[Column, ...]:
@@ -101,13 +102,30 @@ def _verdicts(summary: Table) -> Grid:
     return grid
 
 
-def _section(heading: str, lines: Sequence[str]) -> RenderableType:
-    grid = Grid.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=1)
-    grid.add_column(overflow="fold")
-    for line in lines:
-        grid.add_row(Text("·", style="dim"), Text(line))
-    return Group(Text(heading, style="bold"), Padding(grid, (0, 0, 0, 2)))
+def _section(section: Section, width: int) -> RenderableType:
+    inside = width - _INDENT
+    parts: list[RenderableType] = []
+    shown: list[Column] = []
+    for one in section.grids:
+        chosen = fitting(one.table, one.columns, inside, _GAP)
+        shown += chosen
+        parts += [*([Text(one.title)] if one.title else []), _figures(one.table, chosen), Text()]
+    if meaning := legend(shown):
+        parts += [Text(meaning, style="dim"), Text()]
+    lines = Grid.grid(padding=(0, 1, 0, 0))
+    lines.add_column(width=1)
+    lines.add_column(overflow="fold")
+    for line in section.lines:
+        lines.add_row(Text("·", style="dim"), Text(line))
+    return Group(Text(section.heading, style="bold"), Padding(Group(*parts, lines), (0, 0, 0, _INDENT)))
+
+
+def _figures(summary: Table, chosen: Sequence[Column]) -> Grid:
+    """A table of figures alone."""
+    grid = _grid(summary, chosen)
+    for row in summary.rows:
+        grid.add_row(*(Text(column.cell(row, summary), style=_style(row, column)) for column in chosen))
+    return grid
 
 
 def _style(row: Row, column: Column) -> str:

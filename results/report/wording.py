@@ -6,12 +6,14 @@ It gives plain text; a renderer escapes it for its own format. It must not know 
 from __future__ import annotations
 
 import shlex
+from typing import Final
 
-from results.basis import CarbonBasis
 from results.report import figures
 from results.report.columns import clean
 from results.report.summary import Ended, Flag, Machine, Missing, Report, Table
 
+NAMES_TOLD: Final = 3
+"""Names that one line tells of figures missing for one reason; ``v_absences`` and JSON tell all."""
 ENDINGS = {
     "failed": "failed",
     "timeout": "timed out",
@@ -20,6 +22,13 @@ ENDINGS = {
     "cancelled": "was cancelled",
     "unsupported": "is not supported here",
 }
+
+
+def read_otherwise(report: Report) -> str | None:
+    """That grams and money are not by the stored basis, where that is so."""
+    if report.what_if is None:
+        return None
+    return "what-if: grams and money are told by another basis than the stored one, see Carbon; nothing was rerun"
 
 
 def title(table: Table) -> str:
@@ -57,7 +66,10 @@ def missing(absence: Missing) -> str:
     """One line for a figure that is not there."""
     where = [", ".join(map(clean, names)) for names in (absence.variants, absence.scenarios) if names]
     who = f" ({'; '.join(where)})" if where else ""
-    return f"{clean(absence.metric)}: {clean(absence.reason)}{who} — {trials(absence.trials)}"
+    names = absence.metric.split(", ")
+    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD + 1 else ""
+    told = ", ".join(names[:NAMES_TOLD] if more else names) + more
+    return f"{clean(told)}: {clean(absence.reason)}{who} — {trials(absence.trials)}"
 
 
 def ended(ending: Ended) -> str:
@@ -87,23 +99,6 @@ def machine(node: Machine) -> str:
     parts += [e.virtualization] if _is_told(e.virtualization) else []
     parts += [e.container] if _is_told(e.container) else []
     return clean(f"{node.node}: {', '.join([*parts, e.os, 'Python ' + e.python])}")
-
-
-def carbon(basis: CarbonBasis | None, absence: str | None) -> str:
-    """The basis of the grams, or why there are none."""
-    if basis is None:
-        return f"no grams: {clean(absence or 'no intensity was given')}"
-    year = f", {basis.year}" if basis.year is not None else ""
-    forecast = ", forecast" if basis.forecast else ""
-    return clean(
-        f"{figures.significant(basis.intensity_g_per_kwh)} g/kWh in {basis.region}{year}, {basis.kind}{forecast}, "
-        f"from {basis.provider}; PUE {basis.pue:g}"
-    )
-
-
-def energy(report: Report) -> tuple[str, ...]:
-    """How energy was obtained."""
-    return tuple(f"{figures.method_in_words(e.method)} ({clean(e.source)})" for e in report.energy)
 
 
 def provenance(report: Report) -> tuple[str, ...]:
