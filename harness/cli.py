@@ -12,12 +12,15 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 from rich.console import Console
 
 from results.errors import JoulemarkError, UsageError
+
+if TYPE_CHECKING:
+    from results.report.summary import Report
 
 Form = Literal["table", "csv", "json", "parquet"]
 
@@ -147,10 +150,26 @@ def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None
     sys.exit(result.exit_code)
 
 
-@main.command("report", epilog="\b\nExample:\njoulemark report --markdown report.md")
+def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--currency", metavar="CODE", help="Of the price, as EUR; the stored one if not given."),
+        click.option("--price", "per_kwh", type=float, metavar="PER_KWH", help="What if a kWh cost this."),
+        click.option("--intensity", type=float, metavar="G_PER_KWH", help="What if a kWh emitted this many grams."),
+        click.option("--pue", type=float, help="What if the building had this power usage effectiveness."),
+        click.option("--region", metavar="ISO3", help="What if it had run in this country, as DEU."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command(
+    "report",
+    epilog="\b\nExamples:\njoulemark report --markdown report.md\njoulemark report --region DEU --pue 1.2 --price 0.3",
+)
 @click.argument("campaign_id", required=False)
 @_db_option
 @_json_option
+@_what_if_options
 @click.option(
     "--markdown",
     type=click.File("w", encoding="utf-8", lazy=True),
@@ -158,34 +177,56 @@ def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None
     help="Write Markdown; - for standard output.",
 )
 @_guarded
-def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: Any) -> None:
-    """Show a campaign's results: the latest, or the one named."""
-    if markdown is None:
-        _show_report(db, campaign_id, as_json=as_json)
-        return
-    from results import connect
-    from results.report import markdown as renderer
-    from results.report.model import build
+def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: Any, **otherwise: Any) -> None:
+    """Show a campaign's results: the latest, or the one named.
 
-    with connect(db) as reader:
-        text = renderer.render(build(reader, campaign_id))
+    Grams and money are told by what is stored, or as they would be elsewhere: nothing is run again or changed.
+    """
+    if markdown is None:
+        _show_report(db, campaign_id, as_json=as_json, **otherwise)
+        return
+    from results.report import markdown as renderer
+
+    text = renderer.render(_report(db, campaign_id, **otherwise))
     try:
         markdown.write(text)
     except OSError as error:
         raise UsageError(f"cannot write the report: {error.strerror}", where=markdown.name) from error
 
 
-def _show_report(db: Path, campaign_id: str | None, *, as_json: bool) -> None:
-    from results import connect
+def _show_report(db: Path, campaign_id: str | None, *, as_json: bool, **otherwise: Any) -> None:
     from results.report import json_document, terminal
-    from results.report.model import build
 
-    with connect(db) as reader:
-        report = build(reader, campaign_id)
+    report = _report(db, campaign_id, **otherwise)
     if as_json:
         _print_json(json_document.render(report))
     else:
         terminal.render(report, _Screen())
+
+
+def _report(
+    db: Path,
+    campaign_id: str | None,
+    *,
+    per_kwh: float | None = None,
+    currency: str | None = None,
+    intensity: float | None = None,
+    **grid: Any,
+) -> Report:
+    """What is stored, or what would be with the ``grid``'s region and PUE, an intensity or a price in its place."""
+    from results import connect
+    from results.report.model import build
+    from results.report.what_if import priced, what_if
+
+    with connect(db) as reader:
+        report = build(reader, campaign_id)
+    carbon = None
+    if intensity is not None or any(value is not None for value in grid.values()):
+        from collectors.grid import overridden
+
+        carbon = overridden(report.carbon, intensity_g_per_kwh=intensity, **grid)
+    price = priced(report.price, per_kwh=per_kwh, currency=currency)
+    return what_if(report, carbon=carbon, price=price) if carbon or price else report
 
 
 def _print_json(document: Any) -> None:
