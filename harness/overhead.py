@@ -85,7 +85,7 @@ class Overhead:
         told = f"{ratio - 1:+.2%} (95% interval {lo - 1:+.2%} to {hi - 1:+.2%})"
         if lo >= 1 - TARGET and hi <= 1 + TARGET:
             return f"the instruments change the median latency by {told}: within {TARGET:.0%}"
-        if lo > 1 + TARGET:
+        if lo > 1 + TARGET or hi < 1 - TARGET:
             return f"the instruments change the median latency by {told}: more than {TARGET:.0%}"
         return f"the change of the median latency, {told}, is not resolved to {TARGET:.0%}: give more blocks"
 
