@@ -1,9 +1,8 @@
-"""Energy, power and memory of one NVIDIA GPU, by NVML, from the node's agent.
+"""Energy, power and memory of NVIDIA GPUs, by NVML, from the node's agent.
 
-The counter of total energy (Volta and later) and the power are polled by a sleeping sampler with a jittered period
-and read at the window's edges afterwards: the counter by interpolation, the power by the trapezoid rule. The counter
-moves about every 100 ms, so its error at an edge is up to that period times the step in power, which is the interval
-given. Both figures are kept where both are there.
+One sleeping sampler with a jittered period looks at the trial's GPU, or at every GPU that CUDA sees here; the window's
+edges are known afterwards. How a board is asked is in :mod:`collectors.gpu_looks`, what the answers amount to in
+:mod:`collectors.gpu_energy`. Boards are named by UUID.
 
 Scope is the board: other users of the same GPU are in the figure. This module must not know what the GPU computes.
 It alone imports pynvml.
@@ -15,63 +14,33 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
 import psutil
 
-from collectors.cuda_visible import Choice, choose
-from collectors.gpu_looks import (
-    COUNTER_PERIOD_S,
-    ENERGY,
-    INTEGRATED,
-    MEMORY,
-    MemoryWatch,
-    Track,
-    counter_metric,
-    integral_metric,
-)
-from collectors.protocol import Availability, Clock, Place, Subject
+from collectors.gpu_boards import Boards, GpuFacts, NvmlUnavailable, answers, facts_of, text, unavailable
+from collectors.gpu_counter import COUNTER_PERIOD_S
+from collectors.gpu_energy import ENERGY, INTEGRATED, energies, together
+from collectors.gpu_looks import MEMORY, SLOW_EVERY, Board
+from collectors.protocol import Answer, Availability, Clock, Place, Subject
 from collectors.sampler import Sampler
-from results.records import Absence, Method, Metric, Observation, Reading, Window
-from results.units import J_PER_MILLIJOULE, JOULE, W_PER_MILLIWATT, WATT, seconds_from_ns
+from results.records import Method, Metric, Observation, Window
 
 PERIOD_S: Final = 0.1
-SHORT_WINDOW_S: Final = 5.0
-"""Windows shorter than this hold too few steps of the counter, and are flagged ``short_window``."""
-DRIVER_FIX: Final = "install the NVIDIA driver, and give the container the GPU (--gpus all)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuFacts:
-    """What a GPU is. ``mig`` is None where the board has no such mode."""
-
-    index: int
-    model: str
-    uuid: str
-    driver: str
-    memory_bytes: int
-    mig: bool | None
-    has_energy_counter: bool
-
-
-class NvmlUnavailable(Exception):  # noqa: N818 - a state of the machine, turned into an absence
-    """NVML, or the GPU asked for, cannot be reached; ``fix`` says what to do about it."""
-
-    def __init__(self, reason: str, fix: str | None = None) -> None:
-        super().__init__(reason)
-        self.fix = fix
+COUNTER_FIX: Final = "a GPU of the Volta generation or later has an energy counter"
 
 
 class NvmlCollector:
-    """One GPU's energy counter, power and the trial's memory on it; every start begins anew.
+    """GPU energy, power and the trial's memory on the GPU; every start begins anew.
 
     Args:
         clock: CLOCK_MONOTONIC nanoseconds.
         environ: where ``CUDA_VISIBLE_DEVICES`` and ``CUDA_DEVICE_ORDER`` are.
         period_s: mean time between looks; None leaves :meth:`sample` to the caller.
         is_ours: whether a process id belongs to the trial; by default, to a descendant of this process.
+        every_gpu: watch all that CUDA sees, whatever the subject, and give their sums.
     """
 
     name: ClassVar[str] = "nvml"
@@ -85,38 +54,30 @@ class NvmlCollector:
         environ: Mapping[str, str] = os.environ,
         period_s: float | None = PERIOD_S,
         is_ours: Callable[[int], bool] | None = None,
+        every_gpu: bool = False,
     ) -> None:
         self._clock, self._environ, self._period_s = clock, environ, period_s
         self._is_ours = is_ours or _descends_from_here
+        self._every_gpu = every_gpu
         self._nvml: ModuleType | None = None
-        self._handle: Any = None
-        self._device = ""
+        self._boards: list[Board] = []
         self._flags: tuple[str, ...] = ()
         self._sampler: Sampler | None = None
-        self._counter = Track("counter")
-        self._power = Track("power")
-        self._memory = MemoryWatch(self._is_ours)
 
     def probe(self, subject: Subject) -> Availability:
         """Available where NVML answers for the GPU that CUDA would call by the subject's index."""
-        if subject.device != "cuda":
+        if subject.device != "cuda" and not self._every_gpu:
             return Availability(available=False, reason=f"the trial ran on the {subject.device.upper()}")
         try:
             with _session() as nvml:
-                handle, _ = _resolve(nvml, subject.index, self._environ)
-                counted = _answers(nvml, nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
-                if not counted and not _answers(nvml, nvml.nvmlDeviceGetPowerUsage, handle):
+                handles = [handle for handle, _, _ in self._chosen(nvml, subject)]
+                counted = all(answers(nvml, nvml.nvmlDeviceGetTotalEnergyConsumption, handle) for handle in handles)
+                if not counted and not all(_tells_power(nvml, handle) for handle in handles):
                     return Availability(available=False, reason="NVML gives neither energy nor power of this GPU")
-                source = f"NVML {_text(nvml.nvmlSystemGetDriverVersion())}"
+                source = f"NVML {text(nvml.nvmlSystemGetDriverVersion())}"
         except NvmlUnavailable as error:
             return Availability(available=False, reason=str(error), fix=error.fix)
-        return Availability(
-            available=True,
-            method=Method.MEASURED_COUNTER if counted else Method.MEASURED_INTEGRATED,
-            scope="board",
-            resolution=f"{COUNTER_PERIOD_S:g} s",
-            source=source,
-        )
+        return _availability(source, counted=counted)
 
     def start(self, subject: Subject) -> None:
         """Open NVML, take a first look and begin to sample.
@@ -124,78 +85,57 @@ class NvmlCollector:
         Raises:
             NvmlUnavailable: if NVML, or the GPU, cannot be reached.
         """
-        self._counter, self._power = Track("counter"), Track("power")
-        self._memory = MemoryWatch(self._is_ours)
-        self._sampler = None
-        self._nvml = _open()
+        self._boards, self._flags, self._sampler = [], (), None
+        self._nvml = nvml = _open()
         try:
-            self._handle, self._flags = _resolve(self._nvml, subject.index, self._environ)
-            self._device = f"cuda:{subject.index}"
-        except NvmlUnavailable:
+            for handle, uuid, flags in self._chosen(nvml, subject):
+                self._flags = tuple(dict.fromkeys((*self._flags, *flags)))
+                self._boards.append(Board(nvml, handle, uuid=uuid, clock=self._clock, is_ours=self._is_ours))
+            self.sample(thoroughly=True)
+        except BaseException:
             self._close()
             raise
-        self.sample()
         if self._period_s is not None:
             self._sampler = Sampler(self.sample, self._period_s)
             self._sampler.start()
 
-    def sample(self) -> None:
-        """Look once at counter, power and memory; what fails is remembered and not asked again."""
-        nvml = self._nvml
-        if nvml is None:
+    def sample(self, *, thoroughly: bool = False) -> None:
+        """Look once at each board; what NVML refuses for good is remembered and not asked again.
+
+        What changes slowly is looked at every fifth time, and whenever ``thoroughly`` is asked for.
+        """
+        if self._nvml is None:
             raise NvmlUnavailable("NVML was never opened")
-        self._counter.look(nvml, self._clock, lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
-        self._power.look(nvml, self._clock, lambda: nvml.nvmlDeviceGetPowerUsage(self._handle))
-        self._memory.look(nvml, self._handle)
+        for board in self._boards:
+            board.look(thoroughly=thoroughly)
 
     def stop(self, window: Window) -> Observation:
         """Look a last time, close NVML and tell what happened between the edges."""
         try:
             if self._sampler is not None:
                 self._sampler.stop()
-            self.sample()
+            self.sample(thoroughly=True)
         finally:
             self._close()
-        energy, memory = self._energy(window), self._memory.told()
+        return self.over(window)
+
+    def over(self, window: Window) -> Observation:
+        """What happened between a window's edges, from the looks kept until the next start.
+
+        Peak memory is that of the whole watch.
+        """
+        return together(tuple(self._seen(board, window) for board in self._boards))
+
+    def _seen(self, board: Board, window: Window) -> Observation:
+        energy, memory = energies(board, window, self._flags), board.memory.told()
         if isinstance(memory, Metric):
             return replace(energy, metrics=(*energy.metrics, memory))
         return replace(energy, absences=(*energy.absences, memory))
 
-    def _energy(self, window: Window) -> Observation:
-        counter, counter_gone = self._counter.between(window, rising=True)
-        power, power_gone = self._power.between(window, rising=False)
-        metrics: list[Metric] = []
-        absences: list[Absence] = []
-        flags = self._flags
-        if seconds_from_ns(window.duration_ns) < SHORT_WINDOW_S:
-            flags = (*flags, "short_window")
-        integrated = None
-        if power is None:
-            absences.append(Absence(metric=INTEGRATED, reason=power_gone))
-        else:
-            integrated = integral_metric(INTEGRATED, power, window, flags)
-            metrics.append(integrated)
-        if counter is not None:
-            metrics.insert(0, counter_metric(counter, power, integrated, window, flags))
-        elif power is not None:
-            metrics.insert(0, integral_metric(ENERGY, power, window, flags))
-        else:
-            absences.insert(0, Absence(metric=ENERGY, reason=f"{counter_gone}; {power_gone}"))
-        return Observation(metrics=tuple(metrics), absences=tuple(absences), readings=self._readings(window))
-
-    def _readings(self, window: Window) -> tuple[Reading, ...]:
-        tracks = (
-            (self._power, "power_gpu_w", W_PER_MILLIWATT, WATT),
-            (self._counter, "energy_gpu_counter_j", J_PER_MILLIJOULE, JOULE),
-        )
-        return tuple(
-            Reading(
-                collector=self.name, device=self._device, metric=metric, at_ns=at_ns, value=value * scale, unit=unit
-            )
-            for track, metric, scale, unit in tracks
-            for at_ns, value in zip(track.at_ns, track.values, strict=True)
-            if window.opened_ns <= at_ns <= window.closed_ns
-        )
+    def _chosen(self, nvml: ModuleType, subject: Subject) -> list[tuple[Any, str, tuple[str, ...]]]:
+        """Handle, UUID and flags of each board to watch."""
+        seen = Boards(nvml, self._environ)
+        return seen.every() if self._every_gpu else [seen.board(subject.index)]
 
     def _close(self) -> None:
         if self._nvml is not None:
@@ -204,53 +144,39 @@ class NvmlCollector:
 
 
 def describe_gpus() -> tuple[GpuFacts, ...]:
-    """The GPUs of this machine in NVML's order; none where NVML does not answer."""
+    """The GPUs of this machine that answer, in NVML's order; none where NVML does not."""
+    facts = []
     try:
         with _session() as nvml:
-            driver = _text(nvml.nvmlSystemGetDriverVersion())
-            return tuple(_facts(nvml, index, driver) for index in range(nvml.nvmlDeviceGetCount()))
+            driver = text(nvml.nvmlSystemGetDriverVersion())
+            for index in range(nvml.nvmlDeviceGetCount()):
+                with suppress(nvml.NVMLError):  # a lost or forbidden board does not hide the others
+                    facts.append(facts_of(nvml, index, driver))
     except NvmlUnavailable:
         return ()
+    return tuple(facts)
 
 
-def _facts(nvml: ModuleType, index: int, driver: str) -> GpuFacts:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    return GpuFacts(
-        index=index,
-        model=_text(nvml.nvmlDeviceGetName(handle)),
-        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
-        driver=driver,
-        memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
-        mig=_mig(nvml, handle),
-        has_energy_counter=_answers(nvml, nvml.nvmlDeviceGetTotalEnergyConsumption, handle),
+def _availability(source: str, *, counted: bool) -> Availability:
+    """How each figure will be answered by a board with or without an energy counter."""
+    polled = f"{PERIOD_S:g} s"
+    return Availability(
+        available=True,
+        method=Method.MEASURED_COUNTER if counted else Method.MEASURED_INTEGRATED,
+        scope="board",
+        resolution=f"{COUNTER_PERIOD_S:g} s" if counted else polled,
+        source=source,
+        fix=None if counted else COUNTER_FIX,
+        answers={
+            INTEGRATED: Answer(method=Method.MEASURED_INTEGRATED, scope="board", resolution=polled, source=source),
+            MEMORY: Answer(
+                method=Method.MEASURED_COUNTER,
+                scope="process tree",
+                resolution=f"{PERIOD_S * SLOW_EVERY:g} s",
+                source=source,
+            ),
+        },
     )
-
-
-def _mig(nvml: ModuleType, handle: Any) -> bool | None:
-    try:
-        return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
-    except nvml.NVMLError:
-        return None
-
-
-def _resolve(nvml: ModuleType, index: int, environ: Mapping[str, str]) -> tuple[Any, tuple[str, ...]]:
-    """The handle of the GPU that CUDA calls by this index, and flags on how sure that is."""
-    try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(at) for at in range(nvml.nvmlDeviceGetCount())]
-        chosen = choose(
-            index,
-            uuids=[_text(nvml.nvmlDeviceGetUUID(handle)) for handle in handles],
-            models=[_text(nvml.nvmlDeviceGetName(handle)) for handle in handles],
-            environ=environ,
-        )
-    except nvml.NVMLError as error:
-        raise NvmlUnavailable(f"NVML does not tell the GPUs: {error}", DRIVER_FIX) from error
-    if not isinstance(chosen, Choice):
-        raise NvmlUnavailable(chosen)
-    handle = handles[chosen.position]
-    if _mig(nvml, handle):
-        raise NvmlUnavailable("the GPU is cut into MIG instances: the board's energy cannot be told apart")
-    return handle, ("device_order_assumed",) if chosen.order_assumed else ()
 
 
 @contextmanager
@@ -260,7 +186,7 @@ def _session() -> Iterator[ModuleType]:
     try:
         yield nvml
     except nvml.NVMLError as error:
-        raise NvmlUnavailable(f"NVML does not answer: {error}", DRIVER_FIX) from error
+        raise unavailable(nvml, "NVML does not answer", error) from error
     finally:
         _shut(nvml)
 
@@ -273,7 +199,7 @@ def _open() -> ModuleType:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        raise NvmlUnavailable(f"NVML does not start: {error}", DRIVER_FIX) from error
+        raise unavailable(pynvml, "NVML does not start", error) from error
     return pynvml  # type: ignore[no-any-return]  # the binding is untyped
 
 
@@ -282,16 +208,8 @@ def _shut(nvml: ModuleType) -> None:
         nvml.nvmlShutdown()
 
 
-def _answers(nvml: ModuleType, read: Callable[[Any], int], handle: Any) -> bool:
-    try:
-        read(handle)
-    except nvml.NVMLError:
-        return False
-    return True
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _tells_power(nvml: ModuleType, handle: Any) -> bool:
+    return answers(nvml, nvml.nvmlDeviceGetPowerUsage, handle)
 
 
 def _descends_from_here(pid: int) -> bool:

@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from collectors.gpu import GpuFacts, describe_gpus
+from collectors.gpu import describe_gpus
+from collectors.gpu_boards import GpuFacts
 from results.records import Environment, Reading
 from results.units import BYTES_PER_KIB, FRACTION
 

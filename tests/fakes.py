@@ -75,7 +75,18 @@ def build_nvml_stub(directory: Path, *flags: str) -> Path:
         pytest.skip("gcc is not installed: NVIDIA's library cannot be stood in for")
     library = directory / "libnvidia-ml.so.1"
     subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", *flags, "-o", library, NVML_STUB_SOURCE],
+        [
+            "gcc",
+            "-O1",
+            "-shared",
+            "-fPIC",
+            f"-Wl,-soname,{library.name}",
+            *flags,
+            "-o",
+            library,
+            NVML_STUB_SOURCE,
+            "-lm",
+        ],
         check=True,
         timeout=60,
     )
@@ -86,7 +97,7 @@ class NvmlScript:
     """What the stub library answers; every change is seen by its next call."""
 
     def __init__(self, path: Path, boards: int = 1) -> None:
-        self._path = path
+        self._path, self._revision = path, 0
         self._lines: dict[str, object] = {"devices": boards, "driver": "580.65.06"}
         for board in range(boards):
             self._lines |= {
@@ -96,6 +107,12 @@ class NvmlScript:
                 f"mig.{board}": 0,
                 f"power.{board}": 100_000,
                 f"energy.{board}": 1_000_000,
+                f"limit.{board}": 700_000,
+                f"clock_sm.{board}": 1_980,
+                f"clock_memory.{board}": 3_201,
+                f"temperature.{board}": 45,
+                f"utilisation.{board}": 90,
+                f"throttle.{board}": 0,
             }
         self.set()
         os.environ[NVML_STUB_VARIABLE] = str(path)
@@ -103,7 +120,9 @@ class NvmlScript:
     def set(self, **lines: object) -> None:
         """Change answers: ``set(power__0=250_000)`` writes the key ``power.0``."""
         self._lines |= {key.replace("__", "."): value for key, value in lines.items()}
-        self._path.write_text("".join(f"{key} {value}\n" for key, value in self._lines.items()), encoding="ascii")
+        self._revision += 1  # each text differs in length from the last: the library reads it again when it does
+        lines = [f"{key} {value}\n" for key, value in self._lines.items()]
+        self._path.write_text("".join(lines) + f"# {'.' * (self._revision % 97)}\n", encoding="ascii")
 
     def drop(self, key: str) -> None:
         """Take an answer away: the library then says that it is not supported."""

@@ -9,6 +9,7 @@ import pynvml
 import pytest
 
 from tests.fakes import NVML_STUB_VARIABLE, NvmlScript, build_nvml_stub
+from tests.nvml_stub.waves import StubWaves
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +20,8 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def old_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stub from before the energy counter."""
-    return build_nvml_stub(tmp_path_factory.mktemp("old-nvml"), "-DWITHOUT_ENERGY")
+    """A stub from before the energy counter, instant power and event reasons."""
+    return build_nvml_stub(tmp_path_factory.mktemp("old-nvml"), "-DWITHOUT_ENERGY", "-DWITHOUT_FIELDS")
 
 
 def _loaded(library: Path, script: Path, boards: int) -> Iterator[NvmlScript]:
@@ -31,6 +32,7 @@ def _loaded(library: Path, script: Path, boards: int) -> Iterator[NvmlScript]:
     try:
         yield NvmlScript(script, boards)
     finally:
+        StubWaves(library).forget()
         os.environ.pop(NVML_STUB_VARIABLE, None)
         pynvml.nvmlLib = held
         pynvml._nvmlGetFunctionPointer_cache.clear()
@@ -47,6 +49,18 @@ def nvml(nvml_library: Path, tmp_path: Path) -> Iterator[NvmlScript]:
 def four_gpus(nvml_library: Path, tmp_path: Path) -> Iterator[NvmlScript]:
     """Four scripted GPUs."""
     yield from _loaded(nvml_library, tmp_path / "nvml.txt", boards=4)
+
+
+@pytest.fixture
+def eight_gpus(nvml_library: Path, tmp_path: Path) -> Iterator[NvmlScript]:
+    """Eight scripted GPUs."""
+    yield from _loaded(nvml_library, tmp_path / "nvml.txt", boards=8)
+
+
+@pytest.fixture
+def waves(nvml: NvmlScript, nvml_library: Path) -> StubWaves:
+    """Waveforms for the boards of the loaded stub."""
+    return StubWaves(nvml_library)
 
 
 @pytest.fixture
