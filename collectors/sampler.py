@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,8 @@ from results.units import NS_PER_S, seconds_from_ns
 
 JITTER: Final = 0.3
 """Periods are drawn from ±30%, so that a load cannot stay in step with the looks."""
+SHORTEST_STRETCH_S: Final = 0.01
+"""Two looks closer than this tell no rate: a counter that moves every millisecond may not have moved, or leapt."""
 
 
 class Sampler:
@@ -86,6 +89,37 @@ class Series:
         touched = np.asarray(self.values)[self._touched(window)]
         return float(touched.min()), float(touched.max())
 
+    def rise_bounds(self, window: Window, *, update_s: float = 0.0) -> tuple[float, float]:
+        """Least and greatest rise between the edges that the looks allow, where the value never falls.
+
+        An edge lies between two looks, and so does the value there. Within such a stretch the rate is taken to be
+        none that was not seen: between the least and the greatest mean rate of the stretches from one before the
+        window's to one after. Power that peaks between two looks only, right at an edge, is therefore beyond them.
+
+        Args:
+            window: covered by the looks.
+            update_s: how old a value may be when it is looked at, in seconds, because it moves only so often.
+        """
+        touched = self._touched(window)
+        rates = [rate for _, rate in self._rates(max(touched.start - 1, 0), touched.stop + 1)]
+        opened, closed = self._at_edge(window.opened_ns, rates), self._at_edge(window.closed_ns, rates)
+        late = update_s * max(rates, default=0.0)
+        return max(closed[0] - opened[1] - late, 0.0), closed[1] - opened[0] + late
+
+    def rates(self, window: Window) -> tuple[tuple[int, float], ...]:
+        """Mean rise per second of each stretch between looks that ends in the window, with the time of its end.
+
+        Stretches shorter than :data:`SHORTEST_STRETCH_S` are left out.
+        """
+        within = np.flatnonzero(self._within(window))
+        return self._rates(max(int(within[0]) - 1, 0), int(within[-1]) + 1) if within.size else ()
+
+    def around(self, window: Window) -> Series:
+        """The looks that touch the window, and one more on either side: all that its figures are made of."""
+        touched = self._touched(window)
+        first, last = max(touched.start - 1, 0), touched.stop + 1
+        return Series(at_ns=self.at_ns[first:last], values=self.values[first:last])
+
     def looks(self, window: Window) -> int:
         """Looks within the window."""
         return int(self._within(window).sum())
@@ -109,11 +143,55 @@ class Series:
         inner = np.asarray(self.at_ns, dtype=np.int64)[self._within(window)]
         return np.unique(np.concatenate([[window.opened_ns], inner, [window.closed_ns]]).astype(np.int64))
 
+    def _rates(self, first: int, last: int) -> tuple[tuple[int, float], ...]:
+        """End and mean rate of each stretch among the looks from ``first`` to before ``last``."""
+        looks = pairwise(zip(self.at_ns[first:last], self.values[first:last], strict=True))
+        return tuple(
+            (after_ns, (after - before) / seconds_from_ns(after_ns - before_ns))
+            for (before_ns, before), (after_ns, after) in looks
+            if seconds_from_ns(after_ns - before_ns) >= SHORTEST_STRETCH_S
+        )
+
+    def _at_edge(self, edge_ns: int, rates: Sequence[float]) -> tuple[float, float]:
+        """Least and greatest value at a time, by the looks about it and the rates that were seen."""
+        after = int(np.searchsorted(np.asarray(self.at_ns, dtype=np.int64), edge_ns, side="left"))
+        before = after if self.at_ns[after] == edge_ns else after - 1
+        low, high = self.values[before], self.values[after]
+        if not rates:
+            return low, high
+        since_s = seconds_from_ns(edge_ns - self.at_ns[before])
+        until_s = seconds_from_ns(self.at_ns[after] - edge_ns)
+        middle = float(self._interpolate(np.array([edge_ns], dtype=np.int64))[0])
+        least = max(low, low + min(rates) * since_s, high - max(rates) * until_s)
+        greatest = min(high, low + max(rates) * since_s, high - min(rates) * until_s)
+        return min(least, middle), max(greatest, middle)
+
     def _interpolate(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
         origin = self.at_ns[0]  # doubles hold nanoseconds since boot only to about 100 days
         known = np.asarray(self.at_ns, dtype=np.int64) - origin
         found: NDArray[np.float64] = np.interp(times - origin, known, np.asarray(self.values, dtype=np.float64))
         return found
+
+
+def unwrapped(values: Sequence[int], modulus: int | None) -> list[int]:
+    """A wrapping counter's readings as the rise since the first, each step back being one wrap.
+
+    Args:
+        values: readings in order, at least one a wrap.
+        modulus: how many states the counter has, in its own unit; None where that is not known.
+
+    Raises:
+        ValueError: if the counter stepped back and that cannot have been a wrap.
+    """
+    risen = [0] if values else []
+    for before, after in pairwise(values):
+        step = after - before
+        if step < 0:
+            if modulus is None or step + modulus < 0:
+                raise ValueError(f"it stepped back by {-step}")
+            step += modulus
+        risen.append(risen[-1] + step)
+    return risen
 
 
 def seconds_between(times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
