@@ -1,17 +1,20 @@
 """Energy of the processor and its memory by codecarbon's model, where no counter answers.
 
-codecarbon is asked for its *model* alone: one offline tracker per process, never started, tells what hardware it
-found; its processor and memory objects then give energy for each stretch between two looks of our own sleeping
-sampler, and the cumulated energy is read at the window's edges, which arrive afterwards. Nothing of codecarbon's
-scheduler, files, network or carbon factors runs.
+codecarbon is asked for its *model* alone, also where it could read counters, which :mod:`collectors.rapl` does: one
+offline tracker per process, never started, tells what hardware it found; its processor and memory objects then give
+energy for each stretch between two looks of our own sleeping sampler, and the cumulated energy is read at the
+window's edges, which arrive afterwards. Nothing of codecarbon's scheduler, files, network or carbon factors runs.
 
 The model (codecarbon 3.3.2, ``external/hardware.py``) takes the whole machine's load since its last look:
-``power = TDP × (0.1 + 0.9 × load³)``, and for memory a constant from the number of DIMMs it guesses. It is bounded
-here by what it could have said: for the processor from its floor of 10% of TDP to the full TDP; for memory by
-codecarbon's two heuristics, 3 W per 8 GB and 5 W per DIMM. The bounds hold only as far as the TDP does: a processor
-that codecarbon does not know gets 4 W per thread, and the figure is flagged ``default_tdp``.
+``power = TDP × (0.1 + 0.9 × load³)``, and for memory a constant from the number of DIMMs it guesses. Neither is near
+the truth by much, so the interval is that of what such hardware may draw at all, whatever its load:
 
-Where codecarbon finds readable RAPL files it reads them instead, and the row says so.
+- Processor: a desktop's package rests at about 2% of its TDP (a server's at 10–30%), and short-term limits reach
+  about twice the TDP. A processor that codecarbon does not know gets 4 W per thread; processors are sold with 1 W
+  (servers of many cores) to 12 W per thread (desktops of few), short-term limits counted in, and the figure is
+  flagged ``default_tdp``.
+- Memory: codecarbon's two heuristics, 3 W per 8 GB and 5 W per DIMM, know no load; the interval is from half the
+  lesser to twice the greater.
 
 This module must not know what loads the processor. It alone imports codecarbon.
 """
@@ -26,10 +29,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from collectors.protocol import Availability, Clock, Place, Subject
+from collectors.protocol import Answer, Availability, Clock, Place, Subject
 from collectors.sampler import Sampler, Series
 from results.records import Method, Metric, Observation, Reading, Window
 from results.units import JOULE, WATT, joules_from_kwh, seconds_from_ns
@@ -37,13 +39,22 @@ from results.units import JOULE, WATT, joules_from_kwh, seconds_from_ns
 PERIOD_S: Final = 0.25
 GAP_PERIODS: Final = 4
 """A stretch this many periods long without a look is flagged ``gap``."""
-IDLE_FRACTION: Final = 0.1
-"""The model's floor, as a part of TDP."""
+IDLE_FRACTION: Final = 0.02
+"""The least that a package draws, as a part of its TDP."""
+TURBO_FRACTION: Final = 2.0
+"""The most that a package draws, as a multiple of its TDP."""
+DEFAULT_W_PER_THREAD: Final = 4.0
+"""What codecarbon takes for a processor that it does not know."""
+SOLD_W_PER_THREAD: Final = (1.0, 12.0)
+"""Least TDP and greatest short-term limit per thread among processors that are sold."""
 W_PER_GB_BEFORE_V3: Final = 3 / 8
 """codecarbon's memory heuristic before its version 3, quoted in ``external/ram.py``."""
+MEMORY_MARGIN: Final = 2.0
+"""By what factor a memory's load may move its power away from a heuristic, either way."""
 
-COUNTER_MODES: Final = {"intel_rapl": "RAPL", "windows_emi": "Windows EMI"}
 LOAD_MODE: Final = "cpu_load"
+NODE: Final = "node"
+"""The model takes the whole machine's load: its powers are no single package's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +66,8 @@ class PowerModel:
 
     cpu: Any
     ram: Any
-    mode: str
     cpu_name: str
-    tdp_w: float | None
+    tdp_w: float
     tdp_is_default: bool
     memory_gb: float
     version: str
@@ -70,7 +80,6 @@ class CpuModel:
         clock: CLOCK_MONOTONIC nanoseconds.
         load: gives the power model; the default sets codecarbon up once per process, which takes 1–2 s.
         period_s: mean time between looks; None leaves :meth:`sample` to the caller.
-        powercap: where RAPL's files would be, to tell what :meth:`probe` can promise.
     """
 
     name: ClassVar[str] = "codecarbon"
@@ -83,9 +92,8 @@ class CpuModel:
         clock: Clock = time.monotonic_ns,
         load: Callable[[], PowerModel] | None = None,
         period_s: float | None = PERIOD_S,
-        powercap: Path = Path("/sys/class/powercap"),
     ) -> None:
-        self._clock, self._load, self._period_s, self._powercap = clock, load or load_power_model, period_s, powercap
+        self._clock, self._load, self._period_s = clock, load or load_power_model, period_s
         self._sampler: Sampler | None = None
         self._model: PowerModel | None = None
         self._at_ns: list[int] = []
@@ -93,19 +101,23 @@ class CpuModel:
         self._ram_j: list[float] = []
 
     def probe(self, subject: Subject) -> Availability:  # noqa: ARG002 - the protocol's
-        """Available wherever codecarbon is installed; says which method it would use."""
+        """Available wherever codecarbon is installed, and never more than a model."""
         if importlib.util.find_spec("codecarbon") is None:
             return Availability(
                 available=False, reason="codecarbon is not installed", fix="pip install 'codecarbon>=3.3'"
             )
-        counter, hint = _rapl_state(self._powercap)
+        resolution, source = f"{self._period_s or PERIOD_S:g} s", f"codecarbon {_version()}"
         return Availability(
             available=True,
-            method=Method.MEASURED_COUNTER if counter else Method.MODELLED,
+            method=Method.MODELLED,
             scope="package",
-            resolution=f"{self._period_s or PERIOD_S:g} s",
-            source=f"codecarbon {metadata.version('codecarbon')}",
-            fix=hint,
+            resolution=resolution,
+            source=f"{source}: TDP and load",
+            answers={
+                "energy_ram_j": Answer(
+                    method=Method.MODELLED, scope="dram", resolution=resolution, source=f"{source}: guessed DIMMs"
+                )
+            },
         )
 
     def start(self, subject: Subject) -> None:  # noqa: ARG002 - the protocol's
@@ -145,74 +157,29 @@ class CpuModel:
         """
         if self._sampler is not None:
             self._sampler.stop()
+            self._sampler = None
         self.sample()
+        return self.over(window)
+
+    def over(self, window: Window) -> Observation:
+        """The modelled energy between a window's edges; after ``stop``, as often as asked.
+
+        Raises:
+            ValueError: if the looks do not cover the window.
+        """
         model = self._running_model()
         cpu = Series(at_ns=self._at_ns, values=self._cpu_j)
         ram = Series(at_ns=self._at_ns, values=self._ram_j)
         if not cpu.covers(window):
             raise ValueError("the window opened before the first look or closed after the last")
+        powers = (("power_cpu_w", cpu), ("power_ram_w", ram))
         return Observation(
-            metrics=(self._cpu_metric(cpu, model, window), self._ram_metric(ram, model, window)),
-            readings=self._power_readings(window),
-        )
-
-    def _cpu_metric(self, series: Series, model: PowerModel, window: Window) -> Metric:
-        seconds, energy_j = seconds_from_ns(window.duration_ns), series.rise(window)
-        counter = COUNTER_MODES.get(model.mode)
-        flags = _gap_flag(series, window)
-        if counter:
-            source, lo, hi = f"{counter} via codecarbon {model.version}", None, None
-        else:
-            tdp_w = model.tdp_w or 0.0
-            basis = "default of 4 W per thread, the processor is not in its table" if model.tdp_is_default else "table"
-            source = f"codecarbon {model.version}, {model.mode}: {model.cpu_name}, TDP {tdp_w:g} W ({basis})"
-            lo, hi = min(IDLE_FRACTION * tdp_w * seconds, energy_j), max(tdp_w * seconds, energy_j)
-            flags = (*flags, "default_tdp") if model.tdp_is_default else flags
-        return Metric(
-            name="energy_cpu_j",
-            value=energy_j,
-            unit=JOULE,
-            method=Method.MEASURED_COUNTER if counter else Method.MODELLED,
-            source=source,
-            lo=lo,
-            hi=hi,
-            scope="package",
-            observations=series.looks(window),
-            largest_gap_s=series.largest_gap_s(window),
-            flags=flags,
-        )
-
-    def _ram_metric(self, series: Series, model: PowerModel, window: Window) -> Metric:
-        value = series.rise(window)
-        other = W_PER_GB_BEFORE_V3 * model.memory_gb * seconds_from_ns(window.duration_ns)
-        return Metric(
-            name="energy_ram_j",
-            value=value,
-            unit=JOULE,
-            method=Method.MODELLED,
-            source=f"codecarbon {model.version}: {model.memory_gb:.1f} GB by guessed DIMMs",
-            lo=min(value, other),
-            hi=max(value, other),
-            scope="dram",
-            observations=series.looks(window),
-            largest_gap_s=series.largest_gap_s(window),
-            flags=_gap_flag(series, window),
-        )
-
-    def _power_readings(self, window: Window) -> tuple[Reading, ...]:
-        """Mean power of each stretch that ends in the window, at its end."""
-        steps = zip(self._at_ns, self._at_ns[1:], self._cpu_j, self._cpu_j[1:], strict=False)
-        return tuple(
-            Reading(
-                collector=self.name,
-                device="cpu",
-                metric="power_cpu_w",
-                at_ns=after_ns,
-                value=(after_j - before_j) / seconds_from_ns(after_ns - before_ns),
-                unit=WATT,
-            )
-            for before_ns, after_ns, before_j, after_j in steps
-            if window.opened_ns <= after_ns <= window.closed_ns
+            metrics=(_cpu_metric(cpu, model, window), _ram_metric(ram, model, window)),
+            readings=tuple(
+                Reading(collector=self.name, device=NODE, metric=metric, at_ns=at_ns, value=power_w, unit=WATT)
+                for metric, series in powers
+                for at_ns, power_w in series.rates(window)
+            ),
         )
 
     def _running_model(self) -> PowerModel:
@@ -221,21 +188,49 @@ class CpuModel:
         return self._model
 
 
+def _cpu_metric(series: Series, model: PowerModel, window: Window) -> Metric:
+    seconds = seconds_from_ns(window.duration_ns)
+    basis = "default of 4 W per thread, the processor is not in its table" if model.tdp_is_default else "table"
+    if model.tdp_is_default:
+        threads = model.tdp_w / DEFAULT_W_PER_THREAD
+        lo_w, hi_w = (threads * per_thread_w for per_thread_w in SOLD_W_PER_THREAD)
+    else:
+        lo_w, hi_w = model.tdp_w, TURBO_FRACTION * model.tdp_w
+    return Metric(
+        name="energy_cpu_j",
+        value=series.rise(window),
+        unit=JOULE,
+        method=Method.MODELLED,
+        source=f"codecarbon {model.version}, {LOAD_MODE}: {model.cpu_name}, TDP {model.tdp_w:g} W ({basis})",
+        lo=IDLE_FRACTION * lo_w * seconds,
+        hi=hi_w * seconds,
+        scope="package",
+        observations=series.looks(window),
+        largest_gap_s=series.largest_gap_s(window),
+        flags=(*_gap_flag(series, window), *(("default_tdp",) if model.tdp_is_default else ())),
+    )
+
+
+def _ram_metric(series: Series, model: PowerModel, window: Window) -> Metric:
+    by_dimms_j = series.rise(window)
+    by_size_j = W_PER_GB_BEFORE_V3 * model.memory_gb * seconds_from_ns(window.duration_ns)
+    return Metric(
+        name="energy_ram_j",
+        value=by_dimms_j,
+        unit=JOULE,
+        method=Method.MODELLED,
+        source=f"codecarbon {model.version}: {model.memory_gb:.1f} GB by guessed DIMMs",
+        lo=min(by_dimms_j, by_size_j) / MEMORY_MARGIN,
+        hi=max(by_dimms_j, by_size_j) * MEMORY_MARGIN,
+        scope="dram",
+        observations=series.looks(window),
+        largest_gap_s=series.largest_gap_s(window),
+        flags=_gap_flag(series, window),
+    )
+
+
 def _gap_flag(series: Series, window: Window) -> tuple[str, ...]:
     return ("gap",) if series.largest_gap_s(window) > GAP_PERIODS * PERIOD_S else ()
-
-
-def _rapl_state(powercap: Path) -> tuple[bool, str | None]:
-    """Whether package counters can be read, and what would make them so."""
-    counters = sorted(powercap.glob("intel-rapl:*/energy_uj"))
-    for counter in counters:
-        try:
-            counter.read_text(encoding="ascii")
-        except OSError:
-            return False, f"a counter exists and may not be read: grant read permission on {counter}"
-    if counters:
-        return True, None
-    return False, "no RAPL counter is exposed here: a bare-metal machine has one"
 
 
 @cache
@@ -248,27 +243,28 @@ def load_power_model() -> PowerModel:
     from codecarbon import OfflineEmissionsTracker
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # after the import, which sets it to INFO
-    tracker = OfflineEmissionsTracker(**tracker_arguments())
+    try:
+        return _model_of(OfflineEmissionsTracker(**tracker_arguments()))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise LookupError(f"codecarbon {_version()} keeps its model elsewhere: {error}") from error
+
+
+def _model_of(tracker: Any) -> PowerModel:
     found = tracker.get_detected_hardware()
-    hardware = {type(part).__name__: part for part in getattr(tracker, "_hardware", ())}
+    hardware = {type(part).__name__: part for part in tracker._hardware}
     missing = sorted({"CPU", "RAM"} - hardware.keys())
     if missing:
         raise LookupError(f"codecarbon {_version()} offers no {' and no '.join(missing)} model on this platform")
     cpu = hardware["CPU"]
-    try:
-        mode, tdp_w = str(cpu._mode), cpu._tdp
-    except AttributeError as error:
-        raise LookupError(f"codecarbon {_version()} keeps its model elsewhere: {error}") from error
-    if mode not in COUNTER_MODES and (mode != LOAD_MODE or not tdp_w):
-        raise LookupError(f"codecarbon {_version()} answers by {mode!r}, which follows no load")
+    if cpu._mode != LOAD_MODE or not cpu._tdp:
+        raise LookupError(f"codecarbon {_version()} answers by {cpu._mode!r}, which is no model of the load")
     name = str(found["cpu_model"])
     return PowerModel(
         cpu=cpu,
         ram=hardware["RAM"],
-        mode=mode,
         cpu_name=name,
-        tdp_w=float(tdp_w) if mode == LOAD_MODE else None,
-        tdp_is_default=mode == LOAD_MODE and (bool(cpu._is_generic_tdp) or not _in_table(name)),
+        tdp_w=float(cpu._tdp),
+        tdp_is_default=bool(cpu._is_generic_tdp) or not _in_table(name),
         memory_gb=float(found["ram_total_size"]),
         version=_version(),
     )
@@ -318,7 +314,7 @@ def tracker_arguments() -> dict[str, Any]:
         "pue": 1.0,
         "wue": 0.0,
         "force_carbon_intensity_g_co2e_kwh": None,
-        "force_mode_cpu_load": False,
+        "force_mode_cpu_load": True,
         "allow_multiple_runs": True,
         "rapl_include_dram": False,
         "rapl_prefer_psys": False,
