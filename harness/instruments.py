@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from collectors.aliasing import flag_aliasing
 from collectors.protocol import Clock, Collector, Place, Subject
 from collectors.window import Watch, merge
 from harness.catalog import load_catalog
@@ -79,7 +80,7 @@ class Instruments:
         """Stop the watch and tell all that is known of the trial: what it said itself, what was seen, what follows."""
         if outcome.window is None or outcome.steady is None:
             return watch.stop(None)
-        observed = watch.stop(outcome.window)
+        observed = flag_aliasing(watch.stop(outcome.window), outcome.steady.started_ns, outcome.window)
         required = _energies(trial.placement)
         work = Work(
             inferences=len(outcome.steady) * outcome.steady.batch,

@@ -26,6 +26,7 @@ class Wattmeter(FakeCollector):
     name: str = "wattmeter"  # type: ignore[misc]
     metrics: tuple[str, ...] = ENERGIES  # type: ignore[misc]
     watts: dict[str, float] = field(default_factory=lambda: {"energy_cpu_j": 20.0, "energy_ram_j": 4.0})
+    method: Method = Method.MEASURED_COUNTER
     idle_watts: dict[str, float] = field(default_factory=lambda: {"energy_cpu_j": 5.0, "energy_ram_j": 4.0})
 
     def stop(self, window: Window) -> Observation:
@@ -42,7 +43,7 @@ class Wattmeter(FakeCollector):
         seconds = window.duration_ns / NS_PER_S
         return Observation(
             metrics=tuple(
-                Metric(name=name, value=power * seconds, unit="J", method=Method.MEASURED_COUNTER, source="wattmeter")
+                Metric(name=name, value=power * seconds, unit="J", method=self.method, source="wattmeter")
                 for name, power in watts.items()
             )
         )
@@ -201,6 +202,18 @@ def test_without_instruments_nobody_rests_and_energy_is_absent() -> None:
     assert idle_s == 0.0
     assert found.metrics == ()
     assert "no instrument declares it" in reason(found, "energy_j_per_inference")
+
+
+def test_a_polled_power_that_a_load_may_beat_with_is_flagged_in_the_total_too() -> None:
+    """Queries come every 0.2 s, a period that a sensor with blind spots may see the same part of each time."""
+    clock, one = FakeClock(), trial()
+    on_gpu = replace(one, placement=replace(one.placement, device="cuda"))
+    energies = (*ENERGIES, "energy_gpu_j")
+    meter = Wattmeter(metrics=energies, watts=dict.fromkeys(energies, 50.0), method=Method.MEASURED_INTEGRATED)
+    _, found = run(Instruments([meter], clock), clock, on_gpu)
+    flagged = {metric.name for metric in found.metrics if "aliasing_possible" in metric.flags}
+    assert {"energy_gpu_j", "energy_gpu_j_per_inference", "energy_j_per_inference", "power_mean_w"} <= flagged
+    assert "energy_cpu_j_per_inference" not in flagged
 
 
 def test_a_placement_on_a_gpu_asks_for_its_energy_too() -> None:
