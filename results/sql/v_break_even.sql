@@ -4,28 +4,36 @@
 -- build's own bounds widen the break-even's only where another method obtained it: one instrument's error of scale is
 -- in both, and cancels. What may be said is said as of speed: the interval excludes 1 and the corrected p is small.
 CREATE OR REPLACE VIEW v_break_even AS
-WITH told AS (
+WITH arms AS (
     SELECT
-        mine.campaign_id, mine.campaign, mine.workload, mine.variant, mine.engine, mine.scenario, mine.device,
-        artifact.build_energy_j,
-        artifact.build_energy_method,
-        artifact.build_energy_reason,
-        CASE WHEN build_energy_method IS DISTINCT FROM mine.energy_method THEN build_energy_lo_j END AS build_lo_j,
-        CASE WHEN build_energy_method IS DISTINCT FROM mine.energy_method THEN build_energy_hi_j END AS build_hi_j,
-        mine.energy_j_per_inference,
-        mine.energy_method,
+        v_summary.campaign_id, campaign, workload, variant, engine, scenario, device,
+        artifact_id,
+        energy_j_per_inference,
+        energy_method,
         nullif(comparison.baseline_variant, '') AS baseline_variant,
-        base.energy_j_per_inference AS baseline_energy_j_per_inference,
-        base.energy_j_per_inference * (1 - comparison.energy_ratio) AS saving,
-        base.energy_j_per_inference * (1 - comparison.energy_ratio_hi) AS saving_lo,
-        base.energy_j_per_inference * (1 - comparison.energy_ratio_lo) AS saving_hi,
+        max(CASE WHEN variant = comparison.baseline_variant THEN energy_j_per_inference END) OVER (
+            PARTITION BY v_summary.campaign_id, workload, scenario, device
+        ) AS baseline_energy_j_per_inference,
+        1 - comparison.energy_ratio AS saved,
+        1 - comparison.energy_ratio_hi AS saved_lo,
+        1 - comparison.energy_ratio_lo AS saved_hi,
         coalesce(comparison.energy_p > 1 - comparison.confidence, true) AS is_unsure
-    FROM v_summary AS mine
+    FROM v_summary
     LEFT JOIN comparison USING (campaign_id, workload, variant, engine, scenario, device)
-    LEFT JOIN v_summary AS base
-        ON base.campaign_id = mine.campaign_id AND base.workload = mine.workload AND base.scenario = mine.scenario
-        AND base.device = mine.device AND base.variant = comparison.baseline_variant
-    LEFT JOIN artifact ON artifact.artifact_id = mine.artifact_id
+),
+told AS (
+    SELECT
+        arms.*,
+        build_energy_j,
+        build_energy_method,
+        build_energy_reason,
+        CASE WHEN build_energy_method IS DISTINCT FROM energy_method THEN build_energy_lo_j END AS build_lo_j,
+        CASE WHEN build_energy_method IS DISTINCT FROM energy_method THEN build_energy_hi_j END AS build_hi_j,
+        baseline_energy_j_per_inference * saved AS saving,
+        baseline_energy_j_per_inference * saved_lo AS saving_lo,
+        baseline_energy_j_per_inference * saved_hi AS saving_hi
+    FROM arms
+    LEFT JOIN artifact USING (artifact_id)
 ),
 judged AS (
     SELECT

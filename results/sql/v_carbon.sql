@@ -3,22 +3,13 @@
 -- * PUE + embodied, and is told only where the embodied part is declared. Without a PUE, money is for the machine's own
 -- energy.
 CREATE OR REPLACE VIEW v_carbon AS
-WITH told AS (
+WITH figures AS (
     SELECT
-        campaign_id, workload, variant, engine, scenario, device,
-        v_energy.energy_j_per_inference, energy_j_per_token, method, 1000 / throughput_per_s AS seconds_per_1k
-    FROM v_energy
-    JOIN v_summary USING (campaign_id, workload, variant, engine, scenario, device)
-    WHERE component = 'total'
-),
-figures AS (
-    SELECT
-        told.*,
-        gco2e(1000 * energy_j_per_inference, intensity_g_per_kwh, pue) AS gco2e_per_1k,
+        v_summary.*,
         gco2e(1e6 * energy_j_per_token, intensity_g_per_kwh, pue) AS gco2e_per_million_tokens,
-        embodied_g(embodied_total_g, embodied_lifespan_s, embodied_share, seconds_per_1k) AS embodied_g_per_1k,
+        embodied_g(embodied_total_g, embodied_lifespan_s, embodied_share, 1000 / throughput_per_s) AS embodied_g_per_1k,
         energy_cost(1000 * energy_j_per_inference, price_per_kwh, coalesce(pue, 1)) AS cost_per_1k
-    FROM told
+    FROM v_summary
     LEFT JOIN campaign USING (campaign_id)
 )
 SELECT
@@ -47,6 +38,6 @@ SELECT
     figures.cost_per_1k,
     campaign.currency,
     figures.energy_j_per_inference,
-    figures.method AS energy_method
+    figures.energy_method
 FROM figures
 LEFT JOIN campaign USING (campaign_id);

@@ -25,6 +25,7 @@ told AS (
         median(value) FILTER (WHERE name = 'energy_j_per_inference') AS energy_j_per_inference,
         _method_of_rank(max(_method_rank(method)) FILTER (WHERE name = 'energy_j_per_inference')) AS energy_method,
         median(value) FILTER (WHERE name = 'energy_net_j_per_inference') AS energy_net_j_per_inference,
+        median(value) FILTER (WHERE name = 'energy_j_per_token') AS energy_j_per_token,
         median(value) FILTER (WHERE name = 'power_mean_w') AS power_mean_w,
         median(value) FILTER (WHERE name = 'power_idle_w') AS power_idle_w,
         median(value) FILTER (WHERE name = 'quality') AS quality
@@ -62,7 +63,8 @@ SELECT
     comparison.energy_ratio_hi,
     told.power_mean_w,
     told.power_idle_w,
-    coalesce(arm.artifact_id, counted.artifact_id) AS artifact_id
+    coalesce(arm.artifact_id, counted.artifact_id) AS artifact_id,
+    told.energy_j_per_token
 FROM _arm
 LEFT JOIN campaign USING (campaign_id)
 LEFT JOIN arm USING (campaign_id, workload, variant, engine, scenario, device)

@@ -84,6 +84,36 @@ def test_the_report_names_every_arm_and_its_figures(store: Path) -> None:
         assert verdict.split()[0] in shown
 
 
+@pytest.mark.parametrize("form", [["--json"], ["--markdown", "-"], []])
+def test_a_report_can_be_read_as_if_it_had_run_elsewhere(store: Path, form: list[str]) -> None:
+    """In every form, from the stored joules alone: nothing is run and nothing is written."""
+    before = store.read_bytes()
+    grid = ["--region", "DEU", "--pue", "1.2", "--price", "0.3", "--currency", "EUR"]
+    shown = call("report", "--db", store, *grid, *form)
+    assert shown.exit_code == 0
+    told = " ".join(shown.stdout.replace("\u00a0", " ").split())
+    for words in ["DEU", "FRA", '"what_if": {' if "--json" in form else "what-if: grams and money"]:
+        assert words in told
+    assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--region", "GERMANY"], "DEU"),
+        (["--pue", "0.9"], "--pue"),
+        (["--region", "DEU", "--intensity", "5"], "--intensity"),
+        (["--price", "0.3"], "--currency"),
+    ],
+)
+def test_a_what_if_that_cannot_be_is_refused(store: Path, options: list[str], told: str) -> None:
+    """With exit 2, the option and what to give instead."""
+    shown = call("report", "--db", store, *options)
+    assert shown.exit_code == 2
+    assert told in shown.stderr
+    assert "→" in shown.stderr
+
+
 def test_sql_speaks_csv_json_and_parquet(store: Path, tmp_path: Path) -> None:
     """The three formats hold the same rows."""
     query = "SELECT variant, n_trials FROM v_summary ORDER BY variant"

@@ -39,7 +39,7 @@ COLUMNS = {
     "v_summary": "campaign_id campaign workload variant engine scenario device n_trials latency_p50_s latency_p90_s "
     "latency_p99_s throughput_per_s peak_rss_bytes peak_gpu_bytes artifact_bytes energy_j_per_inference energy_method "
     "gco2e_per_1k quality quality_delta speedup speedup_lo speedup_hi energy_net_j_per_inference energy_ratio "
-    "energy_ratio_lo energy_ratio_hi power_mean_w power_idle_w artifact_id",
+    "energy_ratio_lo energy_ratio_hi power_mean_w power_idle_w artifact_id energy_j_per_token",
     "v_campaigns": "campaign_id campaign content_hash seed started_at reference baseline intensity_g_per_kwh region "
     "provider year kind forecast pue carbon_absence spec intensity_since intensity_until intensity_flags "
     "embodied_total_g embodied_lifespan_s embodied_share price_per_kwh currency",
