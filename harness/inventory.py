@@ -87,11 +87,12 @@ def render(found: Inventory, console: Console) -> None:
 def render_diagnosis(found: Diagnosis, console: Console) -> None:
     """Print figures and findings, each with what would improve it; figures with one answer share a row."""
     table = _findings("what can be measured")
+    fixes: set[str] = set()
     for answer, metrics in _by_answer(found.figures):
-        method = answer.method or "absent"
-        table.add_row(
-            _mark(answer.state), "\n".join([*map(escape, metrics), f"[dim]{method}[/dim]"]), _answered(answer)
-        )
+        told = replace(answer, fix="as above") if answer.fix in fixes else answer
+        fixes |= {answer.fix} if answer.fix else set()
+        names = [*map(escape, metrics), f"[dim]{answer.method or 'absent'}[/dim]"]
+        table.add_row(_mark(answer.state), "\n".join(names), _answered(told))
     console.print(table)
     console.print()
     for title, findings in {"engines": found.engines, "this host": found.host}.items():
