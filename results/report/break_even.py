@@ -45,6 +45,6 @@ def _said(row: Row, even: BreakEven, table: Table) -> str:
         within = f" ({bounds})" if bounds else ""
         return f"repaid after {number} inferences{within}: {built} to build, {saved} less in each than {baseline}"
     if even.outcome == "never":
-        ratio = figures.bounded_ratio(row.energy_ratio, row.energy_ratio_lo, row.energy_ratio_hi)
+        ratio = figures.bounded_ratio(row.energy_ratio, row.energy_ratio_lo, row.energy_ratio_hi, row.energy_method)
         return f"never repays: an inference takes {ratio} the energy of {baseline}"
     return f"{clean(even.outcome)}: {clean(even.reason or '')}"

@@ -102,7 +102,7 @@ def _of_part(component: str) -> _Cell:
 def _ratio(row: Row, _: Table) -> str:
     if row.is_baseline:
         return "1×" if row.energy_ratio is not None else figures.MISSING
-    return figures.bounded_ratio(row.energy_ratio, row.energy_ratio_lo, row.energy_ratio_hi)
+    return figures.bounded_ratio(row.energy_ratio, row.energy_ratio_lo, row.energy_ratio_hi, row.energy_method)
 
 
 def _gross(total: EnergyPart) -> str:

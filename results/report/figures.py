@@ -138,10 +138,10 @@ def interval(lo: float | None, hi: float | None) -> str:
     return f"{ratio(lo).removesuffix('×')}–{ratio(hi)}"
 
 
-def bounded_ratio(value: float | None, lo: float | None, hi: float | None) -> str:
-    """A ratio with its interval, where there is one: ``2.37× (2.20–2.60×)``."""
+def bounded_ratio(value: float | None, lo: float | None, hi: float | None, method: str | None = None) -> str:
+    """A ratio with its interval, where there is one, as ``2.37× (2.20–2.60×)``, marked as energy is."""
     bounds = interval(lo, hi)
-    return f"{ratio(value)}{GAP}({bounds})" if bounds else ratio(value)
+    return _marked(f"{ratio(value)}{GAP}({bounds})" if bounds else ratio(value), method)
 
 
 def quality(value: float | None, *, fraction: bool) -> str:

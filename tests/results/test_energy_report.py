@@ -118,7 +118,7 @@ def test_break_even_is_one_line_for_each_arm(report: Report) -> None:
     assert repaid.endswith(
         "repaid after 2,100 inferences (2,000–2,100): ≈ 600 J to build, ≈ 288 mJ less in each than fp32-ort"
     )
-    assert never.startswith("bf16: never repays: an inference takes 1.24× (1.23–1.28×) the energy")
+    assert never.startswith("bf16: never repays: an inference takes ≈ 1.24× (1.23–1.28×) the energy")
     assert unclear == "same: unclear: the interval leaves open whether it saves energy"
     assert not any(line.startswith("fp32-ort") for line in section(report, "Break-even").lines)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from results.basis import Embodied, Price
-from results.carbon import gco2e_per_1k
+from results.carbon import cost_per_1k, embodied_g, gco2e_per_1k, gco2e_per_million_tokens, sci_g
 from results.reader import Reader, connect
 from results.records import Absence, Arm, Method
 from results.store import Store
@@ -153,10 +153,23 @@ def test_grams_and_money_follow_the_stored_basis(kept: Store, ask: Any) -> None:
     )
 
 
-def test_sql_and_python_tell_the_same_grams(kept: Store, ask: Any) -> None:
+def test_sql_and_python_tell_the_same(kept: Store, ask: Any) -> None:
     """The view's formulas are those of ``results.carbon``."""
-    energies(kept, FP32, 0.0123)
-    assert grams_of(ask, "gco2e_per_1k") == (pytest.approx(gco2e_per_1k(0.0123, CARBON)),)
+    making, price = Embodied(total_g=1.3e6, lifespan_s=1.1e8, share=0.3), Price(per_kwh=0.27, currency="EUR")
+    kept.begin(campaign(embodied=making, price=price), [arm_record()])
+    energies(kept, FP32, 0.0123, energy_j_per_token=0.001, throughput_per_s=70.0)
+    made_g = embodied_g(making, 1_000 / 70.0)
+    columns = "gco2e_per_1k, gco2e_per_million_tokens, embodied_g_per_1k, sci_g_per_1k, cost_per_1k"
+    assert grams_of(ask, columns) == pytest.approx(
+        (
+            gco2e_per_1k(0.0123, CARBON),
+            gco2e_per_million_tokens(0.001, CARBON),
+            made_g,
+            sci_g(12.3, CARBON, made_g),
+            cost_per_1k(0.0123, price, CARBON.pue),
+        ),
+        rel=1e-12,
+    )
 
 
 def test_without_an_embodied_part_there_is_no_sci(kept: Store, ask: Any) -> None:
