@@ -8,6 +8,7 @@ and must not know what the looks amount to: that is :mod:`collectors.gpu_energy`
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -37,8 +38,10 @@ _FINAL_CODES: Final = (
 )
 """After these the same call will be refused again, and may block: it is not repeated in this watch."""
 
-_VALUE_MEMBERS: Final = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-"""The members of a field's value, in the order of ``nvmlValueType_t``."""
+_FIELD_VALUE: Final = struct.Struct("@IIqqII8s")
+"""``nvmlFieldValue_t``: field, scope, timestamp, latency, type of the value, return code, value."""
+_NUMBERS: Final = tuple(map(struct.Struct, ("@d", "@I", "@L", "@Q", "@q", "@i", "@H")))
+"""How a value is read, in the order of ``nvmlValueType_t``."""
 
 
 class Track:
@@ -52,7 +55,7 @@ class Track:
     """
 
     def __init__(self, what: str, metric: str, unit: str, scale: float = 1.0) -> None:
-        self._what, self._metric, self._unit, self._scale = what, metric, unit, scale
+        self._what, self._metric, self._unit, self.scale = what, metric, unit, scale
         self.at_ns: list[int] = []
         self.values: list[float] = []
         self.failure: str | None = None
@@ -60,7 +63,7 @@ class Track:
     def keep(self, at_ns: int, value: float) -> None:
         """Add one answer, in NVML's unit."""
         self.at_ns.append(at_ns)
-        self.values.append(value * self._scale)
+        self.values.append(value * self.scale)
 
     def refuse(self, error: Exception) -> None:
         """Remember why there was no answer."""
@@ -179,11 +182,12 @@ class Board:
                 self._fields = {}
             return
         at_ns = (before_ns + self._clock()) // 2
-        for track, value in zip(tracks, values, strict=True):
-            if value.nvmlReturn == nvml.NVML_SUCCESS:
-                track.keep(at_ns, _number(value))
+        for track, (kind, code, value) in zip(tracks, _unpacked(values), strict=True):
+            if code == nvml.NVML_SUCCESS:
+                track.at_ns.append(at_ns)
+                track.values.append(_NUMBERS[kind].unpack_from(value)[0] * track.scale)
                 continue
-            refusal = nvml.NVMLError(value.nvmlReturn)
+            refusal = nvml.NVMLError(code)
             track.refuse(refusal)
             if _is_final(nvml, refusal):
                 self._fields = {field: kept for field, kept in self._fields.items() if kept is not track}
@@ -268,6 +272,6 @@ def _is_final(nvml: ModuleType, error: Any) -> bool:
     return error.value in {getattr(nvml, code) for code in _FINAL_CODES}
 
 
-def _number(value: Any) -> float:
-    """A field's value, by the type that it says it has."""
-    return float(getattr(value.value, _VALUE_MEMBERS[value.valueType]))
+def _unpacked(values: Any) -> list[tuple[int, int, bytes]]:
+    """Type, return code and eight bytes of each field's value, without the binding's wrapper around each member."""
+    return [(kind, code, value) for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(values)]

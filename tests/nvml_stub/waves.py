@@ -104,8 +104,12 @@ class StubWaves:
         opened, closed = ctypes.c_longlong(window.opened_ns), ctypes.c_longlong(window.closed_ns)
         return float(self._library.stub_truth_j(board, opened, closed))
 
+    def freeze(self) -> None:
+        """Take the script not to change any more, so that the library need not look at its file."""
+        self._library.stub_freeze()
+
     def forget(self) -> None:
-        """Take back every waveform, and the clock."""
+        """Take back every waveform, the clock and the freeze."""
         self._library.stub_forget()
 
 
