@@ -59,6 +59,18 @@ class Availability:
     """Metric → how it is answered, where that is not as for the others."""
 
 
+def answer_of(found: Availability, metric: str) -> Answer:
+    """What an instrument answers for one figure: its own answer, else that of all; never one that is not available."""
+    own = found.answers.get(metric)
+    if own is not None and (found.available or own.method is None):
+        return own
+    if not found.available:
+        return Answer(method=None, reason=found.reason, fix=found.fix)
+    return Answer(
+        method=found.method, scope=found.scope, resolution=found.resolution, source=found.source, fix=found.fix
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What is being watched: the device's name (``cpu`` or ``cuda``) and its index, and the cores."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from collectors.protocol import Clock, Collector, Recorder, Subject
+from collectors.protocol import Availability, Clock, Collector, Recorder, Subject, answer_of
 from results.records import METHODS_BY_STRENGTH, Absence, Metric, Observation, Reading, Window
 
 _LOG: Final = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Watch:
 
     def __init__(self, collectors: Sequence[Collector], subject: Subject, clock: Clock) -> None:
         self._collectors, self._subject, self._clock = tuple(collectors), subject, clock
-        self._refused: dict[int, str] = {}
+        self._refused: dict[int, Observation] = {}
         self._started: list[int] = []
         self._stopped: list[int] = []
         self._opened_ns: int | None = None
@@ -41,12 +41,11 @@ class Watch:
             try:
                 found = collector.probe(self._subject)
                 if not found.available:
-                    reason = found.reason or f"{collector.name} is not available here"
-                    self._refused[position] = f"{reason} → {found.fix}" if found.fix else reason
+                    self._refused[position] = _unavailable(collector, found)
                     continue
                 collector.start(self._subject)
             except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
-                self._refused[position] = _failure(collector, "start", error)
+                self._refused[position] = _absent(collector, _failure(collector, "start", error))
                 continue
             self._started.append(position)
 
@@ -67,33 +66,32 @@ class Watch:
                 self._stopped.append(position)
             except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
                 if window is not None:  # without one there was nothing to find, and failing at that is no news
-                    self._refused[position] = _failure(collector, "stop", error)
+                    self._refused[position] = _absent(collector, _failure(collector, "stop", error))
         self._started.clear()
         if window is None:
-            brought = {}
-            self._refused |= {
-                position: "the trial ended without a measured window"
-                for position in range(len(self._collectors))
-                if position not in self._refused
-            }
+            nothing = "the trial ended without a measured window"
+            brought = {position: _absent(collector, nothing) for position, collector in enumerate(self._collectors)}
         return merge(
-            _complete(collector, brought.get(position), self._refused.get(position))
+            _complete(collector, self._refused.get(position) or brought.get(position))
             for position, collector in enumerate(self._collectors)
         )
 
     def over(self, window: Window) -> Observation:
         """What the instruments that can tell saw in another window, once they have been stopped."""
-        brought = []
-        for position in sorted(self._stopped):
-            collector = self._collectors[position]
-            if not isinstance(collector, Recorder):
-                brought.append(_complete(collector, None, f"{collector.name} tells nothing outside the window"))
-                continue
-            try:
-                brought.append(_complete(collector, collector.over(window), None))
-            except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
-                brought.append(_complete(collector, None, _failure(collector, "look back", error)))
-        return merge(brought)
+        return merge(self._looked_back(position, window) for position in range(len(self._collectors)))
+
+    def _looked_back(self, position: int, window: Window) -> Observation:
+        collector = self._collectors[position]
+        if position in self._refused:
+            return self._refused[position]
+        if position not in self._stopped:
+            return _absent(collector, f"{collector.name} has not been stopped")
+        if not isinstance(collector, Recorder):
+            return _absent(collector, f"{collector.name} tells nothing outside the window")
+        try:
+            return _complete(collector, collector.over(window))
+        except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
+            return _absent(collector, _failure(collector, "look back", error))
 
 
 def merge(observations: Iterable[Observation]) -> Observation:
@@ -121,13 +119,28 @@ def merge(observations: Iterable[Observation]) -> Observation:
     return Observation(metrics=tuple(metrics.values()), readings=tuple(readings), absences=absences)
 
 
-def _complete(collector: Collector, found: Observation | None, refusal: str | None) -> Observation:
+def _complete(collector: Collector, found: Observation | None) -> Observation:
     """What an instrument brought, with an absence for every declared figure it said nothing about."""
     found = found or Observation()
     told = {metric.name for metric in found.metrics} | {absence.metric for absence in found.absences}
-    reason = refusal or f"{collector.name} gave neither a figure nor a reason"
+    reason = f"{collector.name} gave neither a figure nor a reason"
     silent = tuple(Absence(metric=name, reason=reason) for name in collector.metrics if name not in told)
     return Observation(metrics=found.metrics, readings=found.readings, absences=found.absences + silent)
+
+
+def _absent(collector: Collector, reason: str) -> Observation:
+    """Every figure that an instrument declares as an absence for one reason."""
+    return Observation(absences=tuple(Absence(metric=name, reason=reason) for name in collector.metrics))
+
+
+def _unavailable(collector: Collector, found: Availability) -> Observation:
+    """Why an instrument was not started, for each figure by the answer of its own where there is one."""
+    absences = []
+    for name in collector.metrics:
+        answer = answer_of(found, name)
+        reason = answer.reason or f"{collector.name} is not available here"
+        absences.append(Absence(metric=name, reason=f"{reason} → {answer.fix}" if answer.fix else reason))
+    return Observation(absences=tuple(absences))
 
 
 def _failure(collector: Collector, doing: str, error: Exception) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collectors.host import fingerprint
-from collectors.protocol import Answer, Availability, Collector, Subject
+from collectors.protocol import Answer, Availability, Collector, Subject, answer_of
 from harness.agent import LIBRARIES, whole_cores
 from harness.build import cache_directory
 from harness.catalog import load_catalog
@@ -96,7 +96,7 @@ def figures(collectors: Sequence[Collector]) -> list[Figure]:
     for collector in collectors:
         found = _probed(collector, subject)
         for metric in collector.metrics:
-            asked.setdefault(metric, []).append((collector.name, _answer(found, metric)))
+            asked.setdefault(metric, []).append((collector.name, answer_of(found, metric)))
     told = {metric: _figure(metric, answers) for metric, answers in asked.items()}
     return [
         *told.values(),
@@ -111,15 +111,6 @@ def _probed(collector: Collector, subject: Subject) -> Availability:
         return Availability(available=False, reason=f"{collector.name} failed: {type(error).__name__}: {error}")
 
 
-def _answer(found: Availability, metric: str) -> Answer:
-    """What an instrument would answer for one figure, its own fields standing in where nothing else is said."""
-    if not found.available:
-        return Answer(method=None, reason=found.reason or "not available", fix=found.fix)
-    return found.answers.get(metric) or Answer(
-        method=found.method, scope=found.scope, resolution=found.resolution, source=found.source, fix=found.fix
-    )
-
-
 def _figure(metric: str, answers: Sequence[tuple[str, Answer]]) -> Figure:
     able = sorted(
         ((answer.method, name, answer) for name, answer in answers if answer.method is not None),
@@ -128,7 +119,8 @@ def _figure(metric: str, answers: Sequence[tuple[str, Answer]]) -> Figure:
     unable = [answer for _, answer in answers if answer.method is None]
     stronger = next((answer.fix for answer in unable if answer.fix), None)
     if not able:
-        return Figure(metric=metric, state="absent", reason=_joined(answer.reason for answer in unable), fix=stronger)
+        reason = _joined(answer.reason or "not available" for answer in unable)
+        return Figure(metric=metric, state="absent", reason=reason, fix=stronger)
     method, name, best = able[0]
     return Figure(
         metric=metric,

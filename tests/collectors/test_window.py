@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.protocol import Availability, Subject
+from collectors.protocol import Answer, Availability, Subject
 from collectors.window import Watch, merge
 from results.records import Absence, Method, Metric, Observation, Reading, Window
 from tests.fakes import FakeClock, FakeCollector
@@ -47,6 +47,16 @@ def test_an_unavailable_instrument_is_never_started() -> None:
     away = FakeCollector(metrics=("x",), availability=Availability(available=False, reason="no gauge", fix="buy one"))
     assert watched(away).absences == (Absence(metric="x", reason="no gauge → buy one"),)
     assert away.calls == ["probe"]
+
+
+def test_an_unavailable_instrument_says_of_each_figure_why() -> None:
+    """A memory without a counter is not mended by the permission that the processor's counter needs."""
+    answers = {"y": Answer(method=None, reason="no such counter")}
+    locked = Availability(available=False, reason="may not be read", fix="chmod", answers=answers)
+    assert watched(FakeCollector(metrics=("x", "y"), availability=locked)).absences == (
+        Absence(metric="x", reason="may not be read → chmod"),
+        Absence(metric="y", reason="no such counter"),
+    )
 
 
 def test_a_declared_figure_that_is_neither_brought_nor_absent_becomes_absent() -> None:
@@ -98,16 +108,19 @@ class Recording(FakeCollector):
 
 
 def test_a_stopped_watch_looks_back_on_other_windows() -> None:
-    """As often as asked; instruments that cannot say so, and those that never ran are not asked."""
+    """As often as asked; instruments that cannot say so, and those that never ran are not asked but told of."""
     recording, plain = Recording(metrics=("x",)), FakeCollector(name="plain", metrics=("y",))
     away = Recording(metrics=("z",), availability=Availability(available=False, reason="away"))
     watch = Watch([recording, plain, away], Subject(), FakeClock())
     watch.start()
-    assert watch.over(WINDOW) == Observation()
+    assert watch.over(WINDOW).metrics == ()
     watch.stop(WINDOW)
     found = [watch.over(Window(opened_ns=1, closed_ns=closed_ns)) for closed_ns in (4, 6)]
     assert [observation.metrics for observation in found] == [(figure("x", 3.0),), (figure("x", 5.0),)]
-    assert found[0].absences == (Absence(metric="y", reason="plain tells nothing outside the window"),)
+    assert found[0].absences == (
+        Absence(metric="y", reason="plain tells nothing outside the window"),
+        Absence(metric="z", reason="away"),
+    )
     assert away.calls == ["probe"]
 
 

@@ -72,6 +72,14 @@ def test_an_instrument_may_answer_each_figure_otherwise() -> None:
     assert found[GPU].reason == "this board has none"
 
 
+def test_a_permission_is_advised_only_for_the_figure_that_it_would_bring() -> None:
+    """An instrument that may not be read says of a figure it never has that there is none: no fix is told for it."""
+    locked = replace(LOCKED, answers={RAM: Answer(method=None, reason="no dram domain")})
+    found = told(instrument("counter", locked, CPU, RAM), instrument("model", replace(MODEL, fix=None), CPU, RAM))
+    assert (found[CPU].fix, found[RAM].fix) == (LOCKED.fix, None)
+    assert told(instrument("counter", locked, CPU, RAM))[RAM].reason == "no dram domain"
+
+
 def test_a_total_has_its_weakest_parts_method() -> None:
     """Package by counter and memory by model make a modelled total."""
     total = told(instrument("counter", COUNTER), instrument("model", MODEL, RAM))["energy_j_per_inference (cpu)"]
