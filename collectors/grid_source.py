@@ -36,6 +36,11 @@ class GridSource(Protocol):
     kind: ClassVar[str]
     """The source's name, as ``series`` or ``electricity-maps``."""
 
+    @property
+    def pue(self) -> float:
+        """Power usage effectiveness of the site, which its basis carries."""
+        ...
+
     def check(self) -> None:
         """Tell before anything is measured whether the source can be asked at all.
 

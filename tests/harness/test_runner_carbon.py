@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -208,3 +209,37 @@ def test_what_another_source_told_does_not_stand_in(tmp_path: Path) -> None:
     (tmp_path / "grid.csv").unlink()
     settled = intensity.settled(campaign, latest, datetime.now(UTC), Listening().note)
     assert settled.carbon == basis, "a file that has gone since leaves what was known"
+
+
+def test_a_corrected_series_is_read_again(run: Any, tmp_path: Path) -> None:
+    """The same file with another figure gives other grams of a finished campaign, and nothing is measured."""
+    run(series(tmp_path, 120.0))
+    assert run(series(tmp_path, 80.0), fleet=KilledFleet()).carbon.intensity_g_per_kwh == 80.0
+
+
+def test_another_pue_leaves_what_a_provider_told(run: Any, server: GridServer, tmp_path: Path) -> None:
+    """The building is the user's to know: the grid's figure stands although the provider has forgotten it."""
+    carbon = {"provider": "electricity-maps", "zone": "DE"}
+    server.will(hours(250.0))
+    first = run(carbon)
+    server.will(Reply(status=404))
+    shutil.rmtree(tmp_path / "cache")
+    assert run({**carbon, "pue": 1.4}, fleet=KilledFleet()).carbon == replace(first.carbon, pue=1.4)
+
+
+def test_the_word_of_the_beginning_is_stale_where_the_provider_was_gone_at_the_end(tmp_path: Path) -> None:
+    """It stands for the whole run, so the reader is told that it does not tell of all of it."""
+    values = {"name": "n", "workloads": ["digits-cnn"], "variants": ["fp32"], "scenarios": [{"load": "single-stream"}]}
+    campaign = load_campaign({**values, "carbon": series(tmp_path, 120.0)})
+    begun = datetime(2026, 3, 1, 11, tzinfo=UTC)
+    basis = CarbonBasis(
+        intensity_g_per_kwh=9.0, region="X", provider="y", year=None, since=begun, until=begun + timedelta(hours=1)
+    )
+    record = CampaignRecord(
+        campaign_id="n-1", name="n", content_hash="h", spec=to_json(campaign), seed=0,
+        started_at=begun, reference=None, baseline="best-fp32", carbon=basis,
+    )  # fmt: skip
+    (tmp_path / "grid.csv").unlink()
+    for hours_long, flags in ((0.5, ()), (3, ("stale",))):
+        told = intensity.settled(campaign, record, begun + timedelta(hours=hours_long), Listening().note)
+        assert told.carbon == replace(basis, flags=flags)
