@@ -8,12 +8,12 @@ and must not know what the looks amount to: that is :mod:`collectors.gpu_energy`
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
+from collectors.gpu_fields import FieldQuery
 from collectors.protocol import Clock
 from collectors.sampler import Series
 from results.records import Absence, Method, Metric, Reading, Window
@@ -34,14 +34,16 @@ _FINAL_CODES: Final = (
     "NVML_ERROR_FUNCTION_NOT_FOUND",
     "NVML_ERROR_UNINITIALIZED",
     "NVML_ERROR_NO_PERMISSION",
+    "NVML_ERROR_DRIVER_NOT_LOADED",
+    "NVML_ERROR_LIB_RM_VERSION_MISMATCH",
     "NVML_ERROR_GPU_IS_LOST",
+    "NVML_ERROR_RESET_REQUIRED",
 )
 """After these the same call will be refused again, and may block: it is not repeated in this watch."""
 
-_FIELD_VALUE: Final = struct.Struct("@IIqqII8s")
-"""``nvmlFieldValue_t``: field, scope, timestamp, latency, type of the value, return code, value."""
-_NUMBERS: Final = tuple(map(struct.Struct, ("@d", "@I", "@L", "@Q", "@q", "@i", "@H")))
-"""How a value is read, in the order of ``nvmlValueType_t``."""
+_NO_POWER_MW: Final = (0, 0xFFFFFFFF)
+"""What boards answer that cannot tell their power: none that answers draws 0 W, and all ones is NVML's "not available".
+"""
 
 
 class Track:
@@ -52,20 +54,28 @@ class Track:
         metric: the name of its readings.
         unit: their unit.
         scale: what NVML's value is multiplied by to be in that unit.
+        void: values of NVML's that stand for no answer.
     """
 
-    def __init__(self, what: str, metric: str, unit: str, scale: float = 1.0) -> None:
-        self._what, self._metric, self._unit, self.scale = what, metric, unit, scale
+    def __init__(self, what: str, metric: str, unit: str, scale: float = 1.0, *, void: tuple[int, ...] = ()) -> None:
+        self._what, self._metric, self._unit, self.scale, self._void = what, metric, unit, scale, void
         self.at_ns: list[int] = []
         self.values: list[float] = []
         self.failure: str | None = None
 
+    def takes(self, value: float) -> bool:
+        """Whether NVML's value is an answer at all."""
+        return value not in self._void
+
     def keep(self, at_ns: int, value: float) -> None:
-        """Add one answer, in NVML's unit."""
+        """Add one answer, in NVML's unit, unless it stands for none."""
+        if not self.takes(value):
+            self.refuse(f"it answered {value:.0f}, which stands for none")
+            return
         self.at_ns.append(at_ns)
         self.values.append(value * self.scale)
 
-    def refuse(self, error: Exception) -> None:
+    def refuse(self, error: Exception | str) -> None:
         """Remember why there was no answer."""
         self.failure = f"NVML gave no {self._what} of this GPU: {error}"
 
@@ -110,14 +120,15 @@ class Board:
         self._nvml, self._handle, self._clock = nvml, handle, clock
         self.uuid = uuid
         self.power_source = "NVML instant power"
-        self.power = Track("power", "power_gpu_w", WATT, W_PER_MILLIWATT)
-        self.average = Track("average power", "power_gpu_average_w", WATT, W_PER_MILLIWATT)
+        self.power = Track("power", "power_gpu_w", WATT, W_PER_MILLIWATT, void=_NO_POWER_MW)
+        self.average = Track("average power", "power_gpu_average_w", WATT, W_PER_MILLIWATT, void=_NO_POWER_MW)
         self.counter = Track("counter", "energy_gpu_counter_j", JOULE, J_PER_MILLIJOULE)
         self.throttle = Track("throttle reasons", "throttle_reasons", BITMASK)
         self.utilisation = Track("utilisation", "utilisation_gpu", FRACTION, _FRACTION_PER_PERCENT)
         self.memory = MemoryWatch(is_ours)
         self._looks = 0
         self._fields: dict[int, Track] = {}
+        self._query = FieldQuery(nvml, handle, ())
         self._often: list[_Question] = [_Question(self.throttle, self._reasons)]
         self._seldom = self._slow_questions()
         self._tracks = (self.power, self.average, self.counter, self.throttle, *(q.track for q in self._seldom))
@@ -151,7 +162,7 @@ class Board:
         ]
 
     def _decide(self) -> None:
-        """Ask for the three fields once: those that are refused get the older call, where there is one."""
+        """Ask for the three fields once: those without an answer get the older call, where there is one."""
         nvml, handle = self._nvml, self._handle
         wanted = {
             nvml.NVML_FI_DEV_POWER_INSTANT: self.power,
@@ -159,38 +170,44 @@ class Board:
             nvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION: self.counter,
         }
         try:
-            values = nvml.nvmlDeviceGetFieldValues(handle, list(wanted))
-            answered = {value.fieldId for value in values if value.nvmlReturn == nvml.NVML_SUCCESS}
-        except nvml.NVMLError:
-            answered = set()
-        self._fields = {field: track for field, track in wanted.items() if field in answered}
+            answers = FieldQuery(nvml, handle, tuple(wanted)).values()
+        except nvml.NVMLError as error:
+            answers = [error] * len(wanted)
+        answered = {
+            field: track
+            for (field, track), answer in zip(wanted.items(), answers, strict=True)
+            if not isinstance(answer, Exception) and track.takes(answer)
+        }
+        self._ask_for(answered)
         if nvml.NVML_FI_DEV_POWER_INSTANT not in answered:
             self.power_source = "NVML power usage"
             self._often.append(_Question(self.power, lambda: nvml.nvmlDeviceGetPowerUsage(handle)))
         if nvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION not in answered:
             self._often.append(_Question(self.counter, lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
 
+    def _ask_for(self, fields: dict[int, Track]) -> None:
+        self._fields = fields
+        self._query = FieldQuery(self._nvml, self._handle, tuple(fields))
+
     def _look_at_fields(self) -> None:
-        nvml, tracks = self._nvml, tuple(self._fields.values())
+        nvml, fields = self._nvml, self._fields
         before_ns = self._clock()
         try:
-            values = nvml.nvmlDeviceGetFieldValues(self._handle, list(self._fields))
+            answers = self._query.values()
         except nvml.NVMLError as error:
-            for track in tracks:
+            for track in fields.values():
                 track.refuse(error)
             if _is_final(nvml, error):
-                self._fields = {}
+                self._ask_for({})
             return
         at_ns = (before_ns + self._clock()) // 2
-        for track, (kind, code, value) in zip(tracks, _unpacked(values), strict=True):
-            if code == nvml.NVML_SUCCESS:
-                track.at_ns.append(at_ns)
-                track.values.append(_NUMBERS[kind].unpack_from(value)[0] * track.scale)
+        for (field, track), answer in zip(fields.items(), answers, strict=True):
+            if not isinstance(answer, Exception):
+                track.keep(at_ns, answer)
                 continue
-            refusal = nvml.NVMLError(code)
-            track.refuse(refusal)
-            if _is_final(nvml, refusal):
-                self._fields = {field: kept for field, kept in self._fields.items() if kept is not track}
+            track.refuse(answer)
+            if _is_final(nvml, answer):
+                self._ask_for({kept: other for kept, other in self._fields.items() if kept != field})
 
     def _ask(self, question: _Question) -> bool:
         """Read once, timed at the middle of the call; False where there is no use in asking again."""
@@ -231,7 +248,7 @@ class MemoryWatch:
             return
         before_ns = clock()
         try:
-            processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            processes = nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle)
         except nvml.NVMLError as error:
             self.track.refuse(error)
             self._ended = _is_final(nvml, error)
@@ -254,7 +271,7 @@ class MemoryWatch:
             elif self._known:
                 reason = "NVML names no process of this trial: a container hides process ids"
             else:
-                reason = "NVML saw no process on this GPU"
+                reason = "NVML saw no process on this GPU: none ran, or a container hides them"
             return Absence(metric=MEMORY, reason=self.track.failure or reason)
         return Metric(
             name=MEMORY,
@@ -269,9 +286,4 @@ class MemoryWatch:
 
 
 def _is_final(nvml: ModuleType, error: Any) -> bool:
-    return error.value in {getattr(nvml, code) for code in _FINAL_CODES}
-
-
-def _unpacked(values: Any) -> list[tuple[int, int, bytes]]:
-    """Type, return code and eight bytes of each field's value, without the binding's wrapper around each member."""
-    return [(kind, code, value) for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(values)]
+    return any(error.value == getattr(nvml, code) for code in _FINAL_CODES)

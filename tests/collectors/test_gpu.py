@@ -312,7 +312,7 @@ def test_by_default_the_trial_is_whatever_descends_from_the_agent(nvml: NvmlScri
 @pytest.mark.parametrize(
     ("processes", "reason"),
     [
-        (None, "NVML saw no process on this GPU"),
+        (None, "NVML saw no process on this GPU: none ran, or a container hides them"),
         ("99:1000", "NVML names no process of this trial: a container hides process ids"),
         ("4711:?", "NVML names the trial's process but not its memory"),
     ],

@@ -66,6 +66,32 @@ def test_without_instant_power_the_older_call_is_integrated(nvml: NvmlScript, ol
     assert (integrated.value, integrated.source) == (pytest.approx(600), "NVML power usage, trapezoid")
 
 
+@pytest.mark.parametrize("void_mw", [0, 0xFFFFFFFF])
+def test_a_power_that_stands_for_none_is_no_power(nvml: NvmlScript, void_mw: int) -> None:
+    """Success with 0 W, or with all ones: the older call is asked, and if that does so too there is an absence."""
+    nvml.set(instant__0=void_mw)
+    watcher, window = watched(nvml)
+    integrated = metric(watcher.stop(window), "energy_gpu_integrated_j")
+    assert (integrated.value, integrated.source) == (pytest.approx(600), "NVML power usage, trapezoid")
+
+    nvml.set(power__0=void_mw)
+    watcher, window = watched(nvml)
+    found = watcher.stop(window)
+    assert metric(found, "energy_gpu_j").method == Method.MEASURED_COUNTER
+    reasons = {absence.metric: absence.reason for absence in found.absences}
+    assert reasons["energy_gpu_integrated_j"] == (
+        f"NVML gave no power of this GPU: it answered {void_mw}, which stands for none"
+    )
+
+
+def test_a_single_void_power_costs_one_look(nvml: NvmlScript) -> None:
+    """A zero among good answers does not pull the integral down."""
+    nvml.set(instant__0=120_000)
+    watcher, window = watched(nvml, changes={40: {"instant__0": 0}, 41: {"instant__0": 120_000}})
+    integrated = metric(watcher.stop(window), "energy_gpu_integrated_j")
+    assert (integrated.value, integrated.observations) == (pytest.approx(720), 60)
+
+
 def test_all_that_tells_the_board_s_state_is_kept_in_si_units(nvml: NvmlScript) -> None:
     """Clocks in hertz, temperature, utilisation as a part of one, reasons as a mask, memory in bytes: by UUID."""
     nvml.set(processes__0="4711:2048", throttle__0=4)
@@ -265,9 +291,11 @@ def test_a_board_without_a_counter_says_what_would_have_one(old_nvml: NvmlScript
 
 
 def test_a_library_without_the_newer_symbols_still_gives_readings(old_nvml: NvmlScript) -> None:
-    """Reasons come by their older name and power by its own call; of the counter there is none, and nothing fails."""
+    """Reasons by their older name, power by its own call; no counter, no list of processes, and no failure."""
     watcher, window = watched(old_nvml)
     found = watcher.stop(window)
+    absent = {absence.metric: absence.reason for absence in found.absences}
+    assert absent["peak_gpu_bytes"] == "NVML gave no processes of this GPU: Function Not Found"
     assert {reading.metric for reading in found.readings} == {
         "power_gpu_w",
         "throttle_reasons",

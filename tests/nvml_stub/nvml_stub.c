@@ -14,7 +14,7 @@
  * CLOCK_MONOTONIC, or what stub_time says. An error of the call that a field stands for is the field's error too.
  *
  * Compile with -DWITHOUT_ENERGY for a library older than the energy counter, and with -DWITHOUT_FIELDS for one older
- * than instant power and event reasons.
+ * than instant power, event reasons and the third form of the list of processes.
  */
 #include <math.h>
 #include <stdio.h>
@@ -373,6 +373,7 @@ Return nvmlDeviceGetMigMode(Device device, unsigned *current, unsigned *pending)
     return code;
 }
 
+#ifndef WITHOUT_FIELDS
 Return nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned *count, Process *processes) {
     char value[512], *rest;
     unsigned found = 0, room = *count;
@@ -390,3 +391,4 @@ Return nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned *count, P
     *count = found;
     return processes && room >= found ? SUCCESS : (found ? INSUFFICIENT_SIZE : SUCCESS);
 }
+#endif
