@@ -34,6 +34,11 @@ class Watch:
         self._stopped: list[int] = []
         self._opened_ns: int | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether any instrument watches now."""
+        return bool(self._started)
+
     def start(self) -> None:
         """Probe and start every instrument; those that cannot are remembered with the reason."""
         self._opened_ns = self._clock()

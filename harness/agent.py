@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from collectors.host import fingerprint, git_revision, load_average
-from collectors.protocol import Subject
+from collectors.protocol import Collector, Subject
 from harness.build import verify
 from harness.catalog import load_catalog
 from harness.instruments import Instruments, outside_collectors
@@ -62,7 +62,7 @@ class NodeAgent:
         cache: the artifact cache of this node.
         path: folders in which the user's own modules are found.
         directory: whose git revision is recorded.
-        instruments: False leaves all of them off, the trial process's own too: the control for what they cost.
+        collectors: the instruments that watch from outside; by default, all of the catalog's.
     """
 
     def __init__(
@@ -72,15 +72,16 @@ class NodeAgent:
         cache: Path,
         path: tuple[str, ...] = (),
         directory: Path | None = None,
-        instruments: bool = True,
+        collectors: Sequence[Collector] | None = None,
     ) -> None:
-        self._name, self._cache, self._path, self._instrumented = name, cache, path, instruments
+        self._name, self._cache, self._path = name, cache, path
         self._environment = fingerprint(LIBRARIES)
         self._git_sha = git_revision(directory or Path.cwd())
         self._cores = whole_cores()
         self._zygotes: dict[str, Zygote] = {}
         self._verified: set[str] = set()
-        self._instruments = Instruments(outside_collectors() if instruments else ())
+        self._instruments = Instruments(outside_collectors() if collectors is None else collectors)
+        self._no_instruments = Instruments(())
 
     @property
     def node(self) -> Node:
@@ -91,19 +92,21 @@ class NodeAgent:
     def warm(self, engines: Iterable[str]) -> None:
         """Start the fork servers of some engines, all at once, and every instrument once, whose first start is slow.
 
-        Returns when all are ready, so that none of this overlaps a timed trial.
+        Returns when all are ready, so that none of this overlaps a timed trial, of this host's other campaigns neither.
         """
-        zygotes = [self._zygote(engine) for engine in engines]
-        self._instruments.warm(Subject(cores=self._cores))
-        for zygote in zygotes:
-            zygote.await_ready()
+        with locked(host_lock_path(), shared=True):
+            zygotes = [self._zygote(engine) for engine in engines]
+            self._instruments.warm(Subject(cores=self._cores))
+            for zygote in zygotes:
+                zygote.await_ready()
 
-    def run(self, assignment: Assignment, *, last: bool = False) -> RunRecord:
+    def run(self, assignment: Assignment, *, last: bool = False, instrumented: bool = True) -> RunRecord:
         """Run one trial; whatever happens to its process becomes the record's status and reason.
 
         Args:
             assignment: the trial, with its artifact.
             last: whether no other of its engine and device is to follow: idle is then measured once more.
+            instrumented: False leaves every instrument off, the trial process's own too: the control for their cost.
 
         Raises:
             FleetError: only if this node itself cannot run trials.
@@ -116,7 +119,7 @@ class NodeAgent:
             if refusal is None:
                 try:
                     self._verify(assignment.artifact)
-                    outcome, observed = self._watched(assignment, cores, last=last)
+                    outcome, observed = self._watched(assignment, cores, last=last, instrumented=instrumented)
                 except JoulemarkError as error:
                     outcome, observed = Outcome(status=Status.FAILED, reason=str(error)), Observation()
             else:
@@ -175,17 +178,20 @@ class NodeAgent:
             return (), f"cuda:{placement.index} asked for, {self._name} has {self.node.gpus} NVIDIA GPUs"
         return self._cores[-wanted:], None
 
-    def _watched(self, assignment: Assignment, cores: tuple[int, ...], *, last: bool) -> tuple[Outcome, Observation]:
+    def _watched(
+        self, assignment: Assignment, cores: tuple[int, ...], *, last: bool, instrumented: bool
+    ) -> tuple[Outcome, Observation]:
         trial, placement = assignment.trial, assignment.trial.placement
         zygote = self._zygote(trial.key.arm.engine)
-        watch = self._instruments.watch(Subject(device=placement.device, index=placement.index, cores=cores))
-        idle_s = self._instruments.idle_s(trial, last=last)
+        instruments = self._instruments if instrumented else self._no_instruments
+        watch = instruments.watch(Subject(device=placement.device, index=placement.index, cores=cores))
+        idle_s = instruments.idle_s(trial, last=last)
         job = Job(
             trial=trial,
             artifact=self._cache / assignment.artifact.artifact_id,
             data=self._cache / assignment.data,
             cores=cores,
-            instruments=self._instrumented,
+            instruments=instrumented,
             idle_s=idle_s,
         )
         resting_s = 2 * (SETTLE_S + idle_s) if idle_s else 0.0
@@ -199,7 +205,7 @@ class NodeAgent:
             raise
         killed = _oom_kills() - killed_before
         outcome = outcome_of(ended, timeout_s=trial.budget.timeout_s, resting_s=resting_s, oom_kills=killed)
-        return outcome, self._instruments.told(trial, watch, outcome)
+        return outcome, instruments.told(trial, watch, outcome)
 
 
 def unrun(trial: Trial, node: Node, status: Status, reason: str) -> RunRecord:

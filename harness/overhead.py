@@ -123,17 +123,12 @@ def measure(
     note("building digits-cnn, if it is not in the cache")
     recipe = Recipe(workload=WORKLOAD, engine="torch", steps=(), seed=SEED)
     artifact = _built(recipe, cache)
-    agents = [NodeAgent(name=platform.node(), cache=cache, instruments=on) for on in (False, True)]
     looks: dict[bool, list[Look]] = {False: [], True: []}
-    try:
-        for agent in agents:
-            agent.warm({recipe.engine})
+    with NodeAgent(name=platform.node(), cache=cache) as agent:  # one for both arms, as their fork server is then
+        agent.warm({recipe.engine})
         for block, on in order(blocks):
             note(f"block {block + 1} of {blocks}, instruments {'on' if on else 'off'}")
-            looks[on].append(_look(agents[on], _assignment(recipe, artifact, block, seconds, on=on)))
-    finally:
-        for agent in agents:
-            agent.close()
+            looks[on].append(_look(agent, _assignment(recipe, artifact, block, seconds, on=on), on=on))
     note("each instrument alone")
     return summary(looks[True], looks[False], _alone(seconds), seconds=seconds)
 
@@ -162,11 +157,11 @@ def summary(on: Sequence[Look], off: Sequence[Look], instruments: Sequence[Cost]
 
 def alone(collector: Collector, seconds: float, subject: Subject) -> Cost:
     """Let one instrument watch an idle process, this one, and count what it computes between start and stop."""
-    found = collector.probe(subject)
-    if not found.available:
-        return Cost(instrument=collector.name, cpu_share=None, reason=found.reason)
     watch = Watch([collector], subject, time.monotonic_ns)
     watch.start()
+    if not watch.running:
+        reasons = dict.fromkeys(absence.reason for absence in watch.stop(None).absences)
+        return Cost(instrument=collector.name, cpu_share=None, reason="; ".join(reasons))
     opened_ns, before_s = time.monotonic_ns(), time.process_time()
     time.sleep(seconds)
     used_s, lasted_s = time.process_time() - before_s, seconds_from_ns(time.monotonic_ns() - opened_ns)
@@ -181,9 +176,10 @@ def _alone(seconds: float) -> list[Cost]:
     with locked(host_lock_path()):
         for kind in load_catalog().collectors.values():
             if kind.place is Place.AGENT:
-                subjects = [Subject(device=device, cores=cores) for device in ("cpu", "cuda")]
-                fitting = [subject for subject in subjects if kind().probe(subject).available]
-                costs.append(alone(kind(), seconds, (fitting or subjects[1:])[0]))
+                cost = alone(kind(), seconds, Subject(cores=cores))
+                if cost.cpu_share is None:
+                    cost = alone(kind(), seconds, Subject(device="cuda", cores=cores))
+                costs.append(cost)
     return costs
 
 
@@ -220,9 +216,9 @@ def _assignment(recipe: Recipe, artifact: Artifact, block: int, seconds: float, 
     return Assignment(trial=trial, artifact=artifact, data=data, node=platform.node())
 
 
-def _look(agent: NodeAgent, assignment: Assignment) -> Look:
+def _look(agent: NodeAgent, assignment: Assignment, *, on: bool) -> Look:
     before_s = time.process_time()
-    record = agent.run(assignment)
+    record = agent.run(assignment, instrumented=on)
     used_s = time.process_time() - before_s
     if record.status is not Status.OK or record.steady is None or record.measured_s is None:
         fix = "run `joulemark run quickstart` to see whether trials work here at all"

@@ -40,13 +40,12 @@ def assignments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[As
 
 @pytest.fixture(scope="module")
 def records(assignments: tuple[Path, list[Assignment]]) -> dict[str, list[RunRecord]]:
-    """The two trials as an agent runs them, and the first of them once more with the instruments off."""
+    """The two trials as an agent runs them, and the first of them once more with all instruments off."""
     cache, (first, second) = assignments
     with NodeAgent(name="here", cache=cache) as agent:
         agent.warm({"torch"})
         on = [agent.run(first), agent.run(second)]
-    with NodeAgent(name="here", cache=cache, instruments=False) as agent:
-        off = [agent.run(first)]
+        off = [agent.run(first, instrumented=False)]
     return {"on": on, "off": off}
 
 
@@ -77,7 +76,7 @@ def test_queries_in_time_are_told(records: dict[str, list[RunRecord]]) -> None:
     assert told(records["on"][0])["slo_share"].value == 1.0
 
 
-def test_with_its_instruments_off_an_agent_times_and_nothing_else(records: dict[str, list[RunRecord]]) -> None:
+def test_with_instruments_off_a_trial_is_timed_and_nothing_else(records: dict[str, list[RunRecord]]) -> None:
     """Neither energy nor memory is there, and nobody rested; what was asked for is absent with a reason."""
     (record,) = records["off"]
     assert record.status is Status.OK

@@ -89,6 +89,14 @@ def test_an_instrument_that_is_not_there_has_a_reason() -> None:
     assert absent.calls == ["probe"]
 
 
+@pytest.mark.parametrize("doing", ["probe", "start"])
+def test_an_instrument_that_fails_is_not_told_to_cost_nothing(doing: str) -> None:
+    """It has a reason instead of a share, and the others are asked all the same."""
+    cost = alone(FakeCollector(name="broken", fails_in=doing), 1.0, Subject())
+    assert cost.cpu_share is None
+    assert cost.reason == f"broken failed to start: OSError: {doing} went wrong"
+
+
 @pytest.mark.parametrize(("blocks", "seconds"), [(0, 1.0), (3, 0.0), (3, float("nan"))])
 def test_nothing_to_measure_is_refused(tmp_path: Path, blocks: int, seconds: float) -> None:
     """Before anything is built."""
