@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +28,9 @@ SHORTEST_STRETCH_S: Final = 0.01
 
 class Sampler:
     """Calls ``look`` about every ``period_s`` seconds from a daemon thread that sleeps in between.
+
+    The time that a look takes is taken off the sleep after it, of which at least as long as the look itself remains:
+    slow answers thin out no looks, and the thread is never busy for more than half of its time.
 
     A ``look`` that raises ends the thread; :meth:`stop` raises the same error on the caller's side.
     """
@@ -55,12 +59,20 @@ class Sampler:
             raise self._failure
 
     def _run(self) -> None:
-        while not self._done.wait(self._period_s * self._random.uniform(1 - JITTER, 1 + JITTER)):
+        look_s = 0.0
+        while not self._done.wait(pause_s(self._period_s * self._random.uniform(1 - JITTER, 1 + JITTER), look_s)):
+            began_s = time.monotonic()
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - carried to stop(), where the window makes it an absence
                 self._failure = error
                 return
+            look_s = time.monotonic() - began_s
+
+
+def pause_s(period_s: float, look_s: float) -> float:
+    """Seconds to sleep after a look of ``look_s`` so that the next begins a period after it began, or rests as long."""
+    return max(period_s - look_s, look_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.sampler import Sampler, Series, unwrapped
+from collectors.sampler import Sampler, Series, pause_s, unwrapped
 from results.records import Window
 from results.units import NS_PER_S
 
@@ -35,6 +35,12 @@ def test_a_sampler_stops_at_once_within_a_long_period() -> None:
     sampler.start()
     sampler.stop()
     assert not sampler._thread.is_alive()
+
+
+@pytest.mark.parametrize(("look_s", "expected_s"), [(0.0, 0.1), (0.03, 0.07), (0.05, 0.05), (0.08, 0.08), (2.0, 2.0)])
+def test_a_slow_look_is_taken_off_the_sleep_and_never_all_of_it(look_s: float, expected_s: float) -> None:
+    """The next look begins a period after the last one began, unless that would keep the thread busy."""
+    assert pause_s(0.1, look_s) == pytest.approx(expected_s)
 
 
 def test_times_long_after_boot_lose_no_nanoseconds() -> None:
