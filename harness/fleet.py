@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from collectors.protocol import Collector
 from harness.agent import Node, NodeAgent
 from harness.build import build, cached
 from harness.build_meter import BuildMeter
@@ -92,11 +93,14 @@ class LocalFleet:
     Args:
         cache: the artifact cache.
         path: folders in which the user's own modules are found.
+        collectors: the instruments that watch trials from outside; by default, all of the catalog's.
     """
 
-    def __init__(self, *, cache: Path, path: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, cache: Path, path: tuple[str, ...] = (), collectors: Sequence[Collector] | None = None
+    ) -> None:
         self._cache, self._path = cache, path
-        self._agent = NodeAgent(name=platform.node(), cache=cache, path=path)
+        self._agent = NodeAgent(name=platform.node(), cache=cache, path=path, collectors=collectors)
 
     def nodes(self) -> tuple[Node, ...]:
         """This host."""
