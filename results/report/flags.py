@@ -19,6 +19,8 @@ FLAG_MEANINGS: Final = {
     "counter_reset": "the energy counter began anew within the window, so it was not used across that",
     "idle_drift": "idle power was not the same wherever it was measured, so what is net of it is uncertain",
     "stale": "the provider did not answer, and its last known value stands in",
+    "partial": "a part of the period is not known: the mean is that of the rest",
+    "estimated": "the provider itself estimates what has not been measured yet",
     "polled": "a peak between two looks was not seen",
     "default_tdp": "the processor is not in the model's table, so a default power was taken",
     "device_order_assumed": "the GPU was found by its index, which CUDA may count in another order",

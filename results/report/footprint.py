@@ -44,7 +44,7 @@ class BreakEven:
     """After how many inferences an arm's building is repaid by the energy that they save: a row of ``v_break_even``."""
 
     outcome: str
-    """``baseline``, ``repays``, ``never``, ``unclear`` or ``unknown``."""
+    """``baseline``, ``unbuilt``, ``repays``, ``never``, ``unclear`` or ``unknown``."""
     reason: str | None = None
     build_energy_j: float | None = None
     build_energy_method: str | None = None

@@ -1,5 +1,6 @@
 -- One row for each arm: after how many inferences its own building (chain and export, not the model's training, which
 -- all variants share) is repaid by what each inference saves against the baseline of its workload, scenario and device.
+-- The model as it is, in the framework that it is of, is unbuilt: it has nothing to repay.
 -- The saving is the baseline's median energy times (1 - energy_ratio), so it has the ratio's interval, over blocks. The
 -- build's own bounds widen the break-even's only where another method obtained it: one instrument's error of scale is
 -- in both, and cancels. What may be said is said as of speed: the interval excludes 1 and the corrected p is small.
@@ -27,6 +28,7 @@ told AS (
         build_energy_j,
         build_energy_method,
         build_energy_reason,
+        coalesce(chain = '[]' AND arms.engine = 'torch', false) AS is_unbuilt,
         CASE WHEN build_energy_method IS DISTINCT FROM energy_method THEN build_energy_lo_j END AS build_lo_j,
         CASE WHEN build_energy_method IS DISTINCT FROM energy_method THEN build_energy_hi_j END AS build_hi_j,
         baseline_energy_j_per_inference * saved AS saving,
@@ -40,6 +42,7 @@ judged AS (
         *,
         CASE
             WHEN variant = baseline_variant THEN {'outcome': 'baseline', 'reason': NULL}
+            WHEN is_unbuilt THEN {'outcome': 'unbuilt', 'reason': 'it is neither compressed nor compiled nor exported'}
             WHEN build_energy_j IS NULL THEN {
                 'outcome': 'unknown', 'reason': concat_ws(': ', 'no energy of its building', build_energy_reason)
             }

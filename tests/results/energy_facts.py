@@ -68,7 +68,11 @@ def powered(path: Path, *, parts: tuple[str, ...] = ("gpu", "cpu", "ram"), repea
     lacking = [Absence(metric="energy_j_per_inference", reason="GPU + CPU measured; DRAM not measured: no dram domain")]
     for variant in SECONDS:
         built = replace(
-            ARTIFACT, artifact_id=f"a-{variant}", build_energy_j=600.0, build_energy_method=Method.MODELLED.value
+            ARTIFACT,
+            artifact_id=f"a-{variant}",
+            chain="[]" if variant.startswith("fp32") else '["some-step"]',
+            build_energy_j=600.0,
+            build_energy_method=Method.MODELLED.value,
         )
         store.write_artifact("c1", variant, built)
     for block in range(repeats):

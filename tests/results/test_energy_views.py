@@ -243,6 +243,19 @@ def test_what_was_not_shown_is_not_said(kept: Store, ask: Any, told: Any, outcom
     assert reason in why
 
 
+def test_the_model_as_it_is_has_nothing_to_repay(kept: Store, ask: Any) -> None:
+    """In its own framework and without any step it was not built; with one it was."""
+    eager = replace(INT8, variant="eager", engine="torch")
+    built = replace(INT8_BUILT, artifact_id="e" * 16)
+    kept.begin(campaign(), [arm_record(FP32), arm_record(eager, artifact_id=built.artifact_id)])
+    energies(kept, FP32, 2.0)
+    energies(kept, eager, 0.8)
+    kept.write_comparisons("c1", [comparison(FP32, energy_ratio=1.0), comparison(eager, **REPAID)])
+    for chain, outcome in (("[]", "unbuilt"), ('["prune"]', "repays")):
+        kept.write_artifact("c1", "eager", replace(built, chain=chain))
+        assert even(ask, "outcome", eager) == (outcome,)
+
+
 def test_a_build_without_energy_leaves_the_break_even_unknown(kept: Store, ask: Any) -> None:
     """With the reason that the build gave; so do energies that nobody measured."""
     compared(kept)
