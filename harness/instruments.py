@@ -17,21 +17,23 @@ from collectors.protocol import Clock, Collector, Place, Subject
 from collectors.window import Watch, merge
 from harness.catalog import load_catalog
 from harness.spec import Placement, Trial
-from harness.worker import Outcome
+from harness.worker import Outcome, Rest
 from results.energy import Work, derive, idle_metric
 from results.idle import Idle, measured
 from results.objective import queries_within
 from results.records import Absence, Observation
-from results.units import NS_PER_S
+from results.units import NS_PER_S, seconds_from_ns
 from scenarios.load.protocol import HasObjective
 from scenarios.workloads.protocol import HasTokens
 
 REFRESH_S: Final = 300.0
 """A measurement of idle older than this is taken anew by the next trial."""
+BUSY_SHARE: Final = 0.1
+"""A process that takes more than this share of one core while it is to rest has threads that spin, or work to do."""
 STALE_AT_END_S: Final = 60.0
 """The last trial of a queue measures idle once more, unless it was measured as lately as this."""
 
-_Rest = tuple[str, str, int]
+_Runtime = tuple[str, str, int]
 
 
 def outside_collectors() -> list[Collector]:
@@ -49,7 +51,7 @@ class Instruments:
 
     def __init__(self, collectors: Sequence[Collector], clock: Clock = time.monotonic_ns) -> None:
         self._collectors, self._clock = tuple(collectors), clock
-        self._idle: dict[_Rest, Idle] = {}
+        self._idle: dict[_Runtime, Idle] = {}
 
     def warm(self, subject: Subject) -> None:
         """Start and stop each once, since a first start may be slow."""
@@ -70,7 +72,7 @@ class Instruments:
         """
         if not self._collectors or trial.budget.idle_s <= 0:
             return 0.0
-        known = self._idle.get(_rest(trial))
+        known = self._idle.get(_runtime(trial))
         if known is None:
             return trial.budget.idle_s
         age_s = (self._clock() - known.ended_ns) / NS_PER_S
@@ -94,19 +96,31 @@ class Instruments:
     def _idle_of(self, trial: Trial, watch: Watch, outcome: Outcome, required: tuple[str, ...]) -> Observation:
         """Idle powers by this trial's own measurement, else by the newest of its engine and device."""
         assert outcome.window is not None
-        rest = _rest(trial)
+        runtime = _runtime(trial)
         if outcome.idle:
-            seen = [(window, watch.over(window)) for window in outcome.idle]
-            self._idle[rest] = measured(seen, required, self._idle.get(rest))
-            return self._idle[rest].powers
-        if rest in self._idle:
-            return self._idle[rest].beside(outcome.window)
+            seen = [(rest.window, _restless(rest, required) or watch.over(rest.window)) for rest in outcome.idle]
+            self._idle[runtime] = measured(seen, required, self._idle.get(runtime))
+            return self._idle[runtime].powers
+        if runtime in self._idle:
+            return self._idle[runtime].beside(outcome.window)
         return _not_measured(trial, required)
 
 
-def _rest(trial: Trial) -> _Rest:
+def _runtime(trial: Trial) -> _Runtime:
     """What idle power depends on beside the node: the runtime that is loaded, and the device."""
     return trial.key.arm.engine, trial.placement.device, trial.placement.index
+
+
+def _restless(rest: Rest, required: tuple[str, ...]) -> Observation | None:
+    """Absences for a stretch of rest in which the trial's own process computed; None where it did rest."""
+    lasted_s = seconds_from_ns(rest.window.duration_ns)
+    if rest.cpu_s <= BUSY_SHARE * lasted_s:
+        return None
+    reason = (
+        f"the process computed for {rest.cpu_s:.2g} s of {lasted_s:.2g} s in which it was to rest → let idle threads "
+        "sleep: OMP_WAIT_POLICY=passive, KMP_BLOCKTIME=0"
+    )
+    return Observation(absences=tuple(Absence(metric=name, reason=reason) for name in required))
 
 
 def _energies(placement: Placement) -> tuple[str, ...]:

@@ -59,6 +59,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """A stretch slept through with the model loaded, and for how many CPU seconds the process computed all the same."""
+
+    window: Window
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the trial's process can tell of itself."""
 
@@ -69,8 +77,8 @@ class Outcome:
     steady: Samples | None = None
     observation: Observation = NOTHING
     quality_examples: NDArray[np.float64] | None = None
-    idle: tuple[Window, ...] = ()
-    """Stretches in which the model was loaded and nothing ran: before warm-up, and after the window."""
+    idle: tuple[Rest, ...] = ()
+    """Before warm-up, and after the window."""
 
 
 def run_job(job: Job) -> Outcome:
@@ -128,15 +136,16 @@ def _measure(job: Job) -> Outcome:
     )
 
 
-def _rest(session: Session, idle_s: float) -> tuple[Window, ...]:
+def _rest(session: Session, idle_s: float) -> tuple[Rest, ...]:
     """Let what ran die down, then sleep with the model loaded; the stretch slept through, or none."""
     if idle_s <= 0:
         return ()
     session.synchronize()
     time.sleep(SETTLE_S)
-    opened_ns = time.monotonic_ns()
+    opened_ns, before_s = time.monotonic_ns(), time.process_time()
     time.sleep(idle_s)
-    return (Window(opened_ns=opened_ns, closed_ns=time.monotonic_ns()),)
+    cpu_s = time.process_time() - before_s
+    return (Rest(window=Window(opened_ns=opened_ns, closed_ns=time.monotonic_ns()), cpu_s=cpu_s),)
 
 
 def _in_time(trial: Trial, steady: Samples) -> Observation:

@@ -11,7 +11,7 @@ from harness.config import load_campaign
 from harness.instruments import REFRESH_S, STALE_AT_END_S, Instruments
 from harness.plan import plan
 from harness.spec import Trial
-from harness.worker import Outcome
+from harness.worker import Outcome, Rest
 from results.records import Method, Metric, Observation, Samples, Status, Window
 from results.units import NS_PER_S
 from tests.fakes import FakeClock, FakeCollector
@@ -64,17 +64,21 @@ def trial(*, engine: str = "torch", load: dict[str, Any] | None = None, **budget
     return plan(made, "watched-1")[0]
 
 
-def outcome(clock: FakeClock, *, idle: bool) -> Outcome:
-    """Ten queries of two samples in a window of two seconds that closes now, with a second of rest at both ends."""
+def outcome(clock: FakeClock, *, idle: bool, spun_s: tuple[float, float] = (0.0, 0.0)) -> Outcome:
+    """Ten queries of two samples in a window of two seconds that closes now, with a second of rest at both ends.
+
+    ``spun_s`` are the CPU seconds that the process took while it was to rest.
+    """
     closed_ns = clock()
     window = Window(opened_ns=closed_ns - 2 * NS_PER_S, closed_ns=closed_ns)
     starts = window.opened_ns + np.arange(10, dtype=np.int64) * (NS_PER_S // 5)
     latencies = np.full(10, 15_000_000, dtype=np.int64)
     latencies[:4] = 30_000_000
-    rest = (
+    stretches = (
         Window(opened_ns=window.opened_ns - NS_PER_S, closed_ns=window.opened_ns),
         Window(opened_ns=closed_ns, closed_ns=closed_ns + NS_PER_S),
     )
+    rest = tuple(Rest(window=window, cpu_s=cpu_s) for window, cpu_s in zip(stretches, spun_s, strict=True))
     return Outcome(
         status=Status.OK,
         window=window,
@@ -158,6 +162,23 @@ def test_a_campaign_may_forgo_idle() -> None:
     assert idle_s == 0.0
     assert reason(found, "energy_cpu_net_j") == "idle was not measured: budget.idle_s is 0"
     assert value(found, "energy_j_per_inference") == pytest.approx(2.4)
+
+
+def test_a_rest_in_which_the_process_computes_is_no_idle() -> None:
+    """Threads that spin after the window leave the stretch before warm-up alone to tell; in both, net is absent."""
+    clock = FakeClock()
+    for spun_s, told in (((0.001, 0.9), True), ((0.9, 0.9), False)):
+        instruments = Instruments([Wattmeter()], clock)
+        watch = instruments.watch(Subject())
+        watch.start()
+        found = instruments.told(trial(), watch, outcome(clock, idle=True, spun_s=spun_s))
+        if told:
+            assert source(found, "power_idle_cpu_w").endswith("nothing running for 1 s")
+            assert value(found, "energy_cpu_net_j") == pytest.approx(30.0)
+        else:
+            assert reason(found, "energy_cpu_net_j").startswith("the process computed for 0.9 s of 1 s")
+            assert value(found, "energy_j_per_inference") == pytest.approx(2.4)
+        assert instruments.idle_s(trial()) == 0.0
 
 
 def test_an_instrument_that_cannot_look_back_leaves_net_absent() -> None:
