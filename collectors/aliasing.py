@@ -15,9 +15,15 @@ The bounds. Let power lie between ``p`` and ``r p``, and consider pulses of ``r 
   looked at. Either way the error is at most the blind time ``B`` (an update, and the longest time between looks, less
   ``A``), so relative ``(r - 1) B / (P + (r - 1) A)`` at most.
 
-Periods whose bound is over :data:`TOLERANCE` are flagged. ``r`` is what boards span between idle and their limit, or
-what the readings span if that is more. Periods are those of queries: what repeats *within* a query cannot be known
-from starts, and is flagged only where it shows as jumps. Pure: knows neither NVML nor loads.
+Periods whose bound is over :data:`TOLERANCE` are flagged: about 1 ms to 39 s for ``r`` of 10. Without a counter that is
+nearly every load, on purpose. The bounds are for the worst case: a board that draws its limit and its idle power within
+one query, the worst duty, and a load that stays in step throughout. Most loads drift, and are then far better than 5%;
+but neither the update's true period, nor its phase, nor the shape of a query can be told from the readings, so what
+the flag says is that nothing vouches for the figure, not that it is wrong. With a counter it does tell the two apart.
+
+``r`` is what boards span between idle and their limit, or what the readings span if that is more. Periods are those of
+queries: what repeats *within* a query cannot be known from starts, and is flagged only where it shows as jumps. Pure:
+knows neither NVML nor loads.
 """
 
 from __future__ import annotations
@@ -69,8 +75,10 @@ def beating_periods(power_range: float = POWER_RANGE) -> Beat:
 def flag_aliasing(observation: Observation, starts_ns: NDArray[np.int64], window: Window) -> Observation:
     """Flag the GPU's integrated energies where the load's period is one that the sensor may beat with.
 
-    An integral that lies within :data:`TOLERANCE` of all that the energy counter allows is left as it is. Intervals
-    between starts are weighed by their length, so that neither a few pauses nor a few short queries decide.
+    A flagged figure loses its interval, which supposes that looks fall anywhere in a query: a square wave in step with
+    the sensor has none, being a constant to it. An integral that lies within :data:`TOLERANCE` of all that the energy
+    counter allows is left as it is. Intervals between starts are weighed by their length, so that neither a few pauses
+    nor a few short queries decide.
 
     Args:
         observation: what the GPU's collector brought, its readings included.
@@ -131,4 +139,5 @@ def _power_range(observation: Observation) -> float:
 
 
 def _flagged(metric: Metric) -> Metric:
-    return metric if FLAG in metric.flags else replace(metric, flags=(*metric.flags, FLAG))
+    flags = metric.flags if FLAG in metric.flags else (*metric.flags, FLAG)
+    return replace(metric, lo=None, hi=None, flags=flags)

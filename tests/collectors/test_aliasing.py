@@ -87,6 +87,14 @@ def test_a_figure_is_flagged_once() -> None:
     assert flag_aliasing(once, every(0.1), WINDOW) == once
 
 
+def test_a_flagged_figure_has_no_interval() -> None:
+    """What repeats in step with the sensor is not in it, so it would promise too much."""
+    found = flag_aliasing(Observation(metrics=(energy(),)), every(0.1), WINDOW)
+    assert [(metric.value, metric.lo, metric.hi) for metric in found.metrics] == [(1000.0, None, None)]
+    kept = flag_aliasing(Observation(metrics=(energy(),)), every(0.0005), WINDOW)
+    assert [(metric.lo, metric.hi) for metric in kept.metrics] == [(990.0, 1010.0)]
+
+
 @pytest.mark.parametrize("starts_ns", [np.array([], dtype=np.int64), np.array([5], dtype=np.int64)])
 def test_a_load_without_a_period_is_not_flagged(starts_ns: np.ndarray) -> None:
     """One query, or none, repeats nothing."""
