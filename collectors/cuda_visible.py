@@ -48,11 +48,11 @@ def choose(index: int, *, uuids: Sequence[str], models: Sequence[str], environ: 
 def _visible(listed: str, uuids: Sequence[str], *, by_bus: bool) -> list[Choice]:
     visible: list[Choice] = []
     for entry in (part.strip() for part in listed.split(",")):
-        if entry.isdigit():
+        if entry.isdecimal():
             found = [int(entry)] if int(entry) < len(uuids) else []
         else:
             found = [at for at, uuid in enumerate(uuids) if entry.startswith("GPU-") and uuid.startswith(entry)]
         if len(found) != 1 or any(choice.position == found[0] for choice in visible):
             break  # CUDA ignores the first entry that names no device, names one twice, or is ambiguous, and the rest
-        visible.append(Choice(position=found[0], order_assumed=entry.isdigit() and not by_bus))
+        visible.append(Choice(position=found[0], order_assumed=entry.isdecimal() and not by_bus))
     return visible

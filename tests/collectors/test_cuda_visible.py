@@ -45,6 +45,7 @@ def test_indices_and_uuid_beginnings_name_boards(visible: str | None, index: int
         ("GPU-a", 0),
         ("GPU-zz", 0),
         ("aa00", 0),
+        ("²", 0),
     ],
 )
 def test_the_list_ends_at_the_first_entry_that_names_no_single_new_board(visible: str | None, index: int) -> None:
