@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -130,7 +130,13 @@ def cached(key: str, recipe: Recipe, cache: Path) -> Artifact | None:
     """The artifact of this key if both it and its workload's data are in the cache."""
     manifest = cache / key / MANIFEST_FILE
     data = cache / workload_id(recipe.workload, recipe.seed) / DATA_FILE
-    return Artifact(**json.loads(manifest.read_text())) if manifest.is_file() and data.is_file() else None
+    if not (manifest.is_file() and data.is_file()):
+        return None
+    artifact = Artifact(**json.loads(manifest.read_text()))
+    if artifact.build_energy_j is None and artifact.build_energy_reason is None:
+        reason = f"built before builds were measured → delete {manifest.parent} and run again: it is rebuilt"
+        return replace(artifact, build_energy_reason=reason)
+    return artifact
 
 
 def build(recipe: Recipe, cache: Path, meter: Meter | None = None) -> Artifact:

@@ -9,6 +9,7 @@ billed: no build uses CUDA. This module must not know what is built.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from harness.instruments import outside_collectors
 from results.energy import total
 from results.records import Absence, Method, Metric, Window
 
+_LOG: Final = logging.getLogger(__name__)
 ENERGY: Final = "build_energy_j"
 REQUIRED: Final = ("energy_cpu_j", "energy_ram_j")
 ALONE: Final = 0.95
@@ -65,9 +67,12 @@ def cpu_time() -> CpuTime:
 
 
 def share_of(before: CpuTime, after: CpuTime) -> Share | None:
-    """The tree's part of the machine's busy time between two readings; None where the machine's cannot be true."""
+    """The tree's part of the machine's busy time between two readings; None where they cannot both be true.
+
+    A tree's time falls where a descendant ended that nobody waited for.
+    """
     own, busy = after.tree_s - before.tree_s, after.machine_s - before.machine_s
-    if own > 1.1 * busy + _ERROR_S:
+    if own < 0 or own > 1.1 * busy + _ERROR_S:
         return None
     return Share(
         value=min(1.0, own / busy) if busy > 0 else 1.0,
@@ -95,28 +100,38 @@ class BuildMeter:
         self._collectors = outside_collectors() if collectors is None else collectors
         self._spent, self._clock = spent, clock
         self._watch: Watch | None = None
-        self._before = CpuTime(tree_s=0.0, machine_s=0.0)
+        self._before: CpuTime | None = None
 
     def start(self) -> None:
         """Start the instruments, the slow ones first started included: call it before the clock is read."""
         self._watch = Watch(self._collectors, Subject(), self._clock)
         self._watch.start()
-        self._before = self._spent()
+        self._before = self._spent_now()
 
     def stop(self, window: Window | None) -> Metric | Absence:
         """The energy in J between the window's edges, or why it is not known; None where the build failed."""
-        after = self._spent()
+        before, after = self._before, self._spent_now()
         watch, self._watch = self._watch, None
         if watch is None:
             return Absence(metric=ENERGY, reason="the meter was not started")
         whole = total(ENERGY, watch.stop(window), REQUIRED)
-        return whole if isinstance(whole, Absence) else billed(whole, share_of(self._before, after))
+        if isinstance(whole, Absence):
+            return whole
+        return billed(whole, share_of(before, after) if before and after else None)
+
+    def _spent_now(self) -> CpuTime | None:
+        """None where this system does not tell, or not to this user: no reason to fail a build."""
+        try:
+            return self._spent()
+        except (OSError, psutil.Error) as error:
+            _LOG.warning("the CPU time of a build cannot be told: %s", error)
+            return None
 
 
 def billed(whole: Metric, share: Share | None) -> Metric | Absence:
     """A build's part of what the machine drew in its window."""
     if share is None:
-        return Absence(metric=ENERGY, reason="this system does not tell the machine's busy CPU time, nor so a share")
+        return Absence(metric=ENERGY, reason="the build's share of the machine's busy CPU time cannot be told")
     if share.value >= ALONE and share.lo > 0:
         return replace(whole, source=f"{whole.source}; {share.value:.0%} of the busy CPU time was the build's")
     return replace(

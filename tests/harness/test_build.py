@@ -104,7 +104,7 @@ def test_a_meter_is_stopped_where_the_build_fails(tmp_path: Path) -> None:
 
 
 def test_a_manifest_from_before_builds_were_measured_is_still_read(tmp_path: Path) -> None:
-    """What it does not tell is absent, not zero."""
+    """What it does not tell is absent, not zero, and says how it may be had."""
     made = build(recipe(), tmp_path)
     manifest = tmp_path / made.artifact_id / "manifest.json"
     told = json.loads(manifest.read_text())
@@ -116,6 +116,8 @@ def test_a_manifest_from_before_builds_were_measured_is_still_read(tmp_path: Pat
     found = cached(made.artifact_id, recipe(), tmp_path)
     assert found is not None
     assert (found.build_energy_j, found.build_energy_method, found.prepare_s) == (None, None, None)
+    expected = f"built before builds were measured → delete {manifest.parent} and run again: it is rebuilt"
+    assert found.build_energy_reason == expected
 
 
 def test_pruning_shows_in_the_manifest(tmp_path: Path) -> None:

@@ -90,6 +90,25 @@ def test_a_machine_that_hides_its_busy_time_gives_no_figure() -> None:
     assert "busy CPU time" in found.reason
 
 
+def test_a_descendant_that_left_with_its_time_makes_no_negative_energy() -> None:
+    """The tree's time fell, so its share is not known."""
+    assert share_of(CpuTime(tree_s=5.0, machine_s=10.0), CpuTime(tree_s=4.0, machine_s=20.0)) is None
+
+
+def test_cpu_time_that_may_not_be_read_fails_no_build() -> None:
+    """The instruments are stopped and the energy is absent."""
+
+    def denied() -> CpuTime:
+        raise PermissionError(13, "Permission denied", "/proc/stat")
+
+    collector = gauge(*BOTH)
+    meter = BuildMeter([collector], spent=denied, clock=FakeClock())
+    meter.start()
+    expected = "the build's share of the machine's busy CPU time cannot be told"
+    assert meter.stop(WINDOW) == Absence(metric="build_energy_j", reason=expected)
+    assert collector.calls == ["probe", "start", "stop"]
+
+
 def test_no_sum_is_made_across_an_absent_part() -> None:
     """The reason tells what is there and what is not."""
     meter = BuildMeter([gauge(BOTH[0])], spent=spending(5.0, 10.0), clock=FakeClock())
