@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from results.basis import CarbonBasis
+from results.basis import FIXED, CarbonBasis
 from results.errors import ConfigError, MissingExtraError, UsageError
 
 TABLE: Final = Path("data", "private_infra", "global_energy_mix.json")
@@ -71,7 +71,7 @@ def fixed_intensity(intensity_g_per_kwh: float, *, where: str = "carbon.intensit
             fix="give grams of CO2e per kilowatt-hour, 0 or more",
         )
     return CarbonBasis(
-        intensity_g_per_kwh=float(intensity_g_per_kwh), region="fixed", provider="given in the campaign", year=None
+        intensity_g_per_kwh=float(intensity_g_per_kwh), region=FIXED, provider="given in the campaign", year=None
     )
 
 

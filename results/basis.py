@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+FIXED: Final = "fixed"
+"""The region of an intensity that was given as a number: of whatever place the user means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from results.basis import CarbonBasis, Embodied, Price
+from results.basis import FIXED, CarbonBasis, Embodied, Price
 from results.records import Method
 from results.report import figures
 from results.report.columns import Column, clean, tells, variant
 from results.report.flags import FLAG_MEANINGS
 from results.report.summary import Report, Row, Table
-
-YEAR_S: Final = 365.25 * 86_400.0
+from results.units import S_PER_YEAR
 
 
 def heading(report: Report) -> str:
@@ -23,8 +22,11 @@ def heading(report: Report) -> str:
     return "Carbon, what-if" if report.what_if else "Carbon"
 
 
-def columns(report: Report, table: Table) -> tuple[Column, ...]:
-    """What the table of results has no room for; nothing where grams by inference are all that there is."""
+GRAMS: Final = "CO2e/1k"
+
+
+def columns(report: Report, table: Table, *, elsewhere: bool = True) -> tuple[Column, ...]:
+    """Grams and money; nothing where grams by inference are all that there is, and are told ``elsewhere``."""
     currency = clean(report.price.currency) if report.price else ""
 
     def money(row: Row, _: Table) -> str:
@@ -44,9 +46,9 @@ def columns(report: Report, table: Table) -> tuple[Column, ...]:
         ),
     )
     telling = [column for column in more if tells(column, table)]
-    if not telling:
+    if elsewhere and not telling:
         return ()
-    grams = Column(heading="CO2e/1k", cell=_grams, priority=2)
+    grams = Column(heading=GRAMS, cell=_grams, priority=2)
     first = [grams] if tells(grams, table) else []
     return (Column(heading="variant", cell=variant, priority=0, numeric=False), *first, *telling)
 
@@ -61,7 +63,10 @@ def lines(report: Report) -> tuple[str, ...]:
         absence = clean(report.carbon_absence or "no intensity was given")
         said.append(basis(report.carbon) if report.carbon else f"no grams: {absence}")
         said += [price(report.price)] if report.price else []
-    said += [f"{flag}: {FLAG_MEANINGS.get(flag, 'flagged')}" for flag in (report.carbon.flags if report.carbon else ())]
+    said += [
+        f"{clean(flag)}: {FLAG_MEANINGS.get(flag, 'flagged')}"
+        for flag in (report.carbon.flags if report.carbon else ())
+    ]
     if report.embodied is not None:
         said.append(embodied(report.embodied))
     elif report.carbon is not None:
@@ -71,11 +76,13 @@ def lines(report: Report) -> tuple[str, ...]:
 
 def basis(told: CarbonBasis) -> str:
     """An intensity with where and when it holds, and whose it is."""
+    where = "" if told.region == FIXED else f" in {told.region}"
     year = f", {told.year}" if told.year is not None else ""
     forecast = ", forecast" if told.forecast else ""
+    whose = told.provider if told.region == FIXED else f"from {told.provider}"
     return clean(
-        f"{figures.significant(told.intensity_g_per_kwh)} g/kWh in {told.region}{year}{_period(told)}, "
-        f"{told.kind}{forecast}, from {told.provider}; PUE {told.pue:g}"
+        f"{figures.significant(told.intensity_g_per_kwh)} g/kWh{where}{year}{_period(told)}, "
+        f"{told.kind}{forecast}, {whose}; PUE {told.pue:g}"
     )
 
 
@@ -86,7 +93,7 @@ def price(told: Price) -> str:
 
 def embodied(told: Embodied) -> str:
     """The machine's making, and what it is spread over."""
-    years = figures.significant(told.lifespan_s / YEAR_S, 2)
+    years = figures.significant(told.lifespan_s / S_PER_YEAR, 2)
     share = "" if told.share == 1 else f", {told.share:.0%} of it the model's"
     return (
         f"embodied: {figures.grams(told.total_g)} over {years} years{share}; an inference bears the time that it takes "

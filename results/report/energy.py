@@ -5,7 +5,7 @@ It must not know grams, nor how a table is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from results.report import figures
@@ -20,6 +20,9 @@ _RATIO: Final = "× energy: gross over the baseline's, paired by block, with its
 _IDLE: Final = "idle: mean watts with the model loaded and nothing running"
 _IN_TIME: Final = "query in time: answered within the load's latency objective"
 _BOUNDS: Final = "bounds: of J/inference, as far as a model or an instrument may be off"
+
+ALIKE: Final = 1.25
+"""Watts of all arms within this factor of each other are as good as one figure, and energy as good as time."""
 
 _Cell = Callable[[Row, Table], str]
 
@@ -67,7 +70,25 @@ def lines(report: Report) -> tuple[str, ...]:
         for part in parts
         if part.component == "total" and part.reason is not None
     ]
-    return tuple(dict.fromkeys([*said, *lacking]))
+    return tuple(dict.fromkeys([*said, *_cautions(report), *lacking]))
+
+
+def _cautions(report: Report) -> Iterator[str]:
+    """What the totals cannot tell, however exact they look."""
+    totals = [(row, row.total) for table in report.tables for row in table.rows if row.total and row.total.method]
+    watts = [total.power_mean_w for _, total in totals if total.power_mean_w is not None and total.power_mean_w > 0]
+    measured = any(figures.is_measured(part.method) for row, _ in totals for part in row.energy)
+    if len(watts) > 1 and not measured and max(watts) <= ALIKE * min(watts):
+        yield (
+            f"no part was measured, and the model gives all arms nearly the same power, {figures.power_range(watts)}: "
+            "their energy nearly repeats the time that they take, and × energy the speed-up"
+        )
+    below = [clean(row.arm.variant) for row, total in totals if (total.energy_net_j_per_inference or 0.0) < 0.0]
+    if below:
+        yield (
+            f"net below 0 ({', '.join(dict.fromkeys(below))}): power at idle was told higher than under load, as when "
+            "something else runs meanwhile; such a net says nothing"
+        )
 
 
 def _obtained(who: str, method: str, source: str, parts: Sequence[EnergyPart]) -> str:

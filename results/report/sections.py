@@ -5,7 +5,7 @@ Shared by every renderer, which escapes the text for its own format. It must not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from results.report import break_even, carbon, energy, wording
@@ -32,12 +32,12 @@ class Section:
     grids: tuple[Grid, ...] = ()
 
 
-def sections(report: Report) -> Iterator[Section]:
-    """Those that have something to say."""
+def sections(report: Report, *, left_out: Collection[str] = ()) -> Iterator[Section]:
+    """Those that have something to say; ``left_out`` are headings for which some table of results had no room."""
     said = (
         _energy(report),
         Section(heading="Break-even", lines=break_even.lines(report)),
-        _carbon(report),
+        _carbon(report, elsewhere=carbon.GRAMS not in left_out),
         Section(heading="Trials that did not end well", lines=tuple(map(wording.ended, report.endings))),
         Section(heading="Warnings on figures", lines=tuple(map(wording.flagged, report.flags))),
         Section(heading="Not told, and why", lines=tuple(map(wording.missing, report.absences))),
@@ -57,8 +57,8 @@ def _energy(report: Report) -> Section:
     return Section(heading="Energy", lines=energy.lines(report), grids=grids)
 
 
-def _carbon(report: Report) -> Section:
-    grids = _grids(report, lambda table: carbon.columns(report, table))
+def _carbon(report: Report, *, elsewhere: bool) -> Section:
+    grids = _grids(report, lambda table: carbon.columns(report, table, elsewhere=elsewhere))
     return Section(heading=carbon.heading(report), lines=carbon.lines(report), grids=grids)
 
 

@@ -37,7 +37,7 @@ def render(report: Report, console: Console) -> None:
 def table(summary: Table, width: int) -> RenderableType:
     """One summary table with its verdicts, in at most ``width`` characters where the narrowest columns allow it."""
     beside = _beside(summary, width)
-    chosen = beside or fitting(summary, columns(summary), width, _GAP)
+    chosen = _chosen(summary, width)
     grid = _grid(summary, chosen)
     if beside:
         grid.add_column(Text(VERDICT.heading), justify="left", overflow="fold")
@@ -45,6 +45,16 @@ def table(summary: Table, width: int) -> RenderableType:
         cells = [Text(column.cell(row, summary), style=_style(row, column)) for column in chosen]
         grid.add_row(*cells, *([Text(VERDICT.cell(row, summary), style=_verdict_style(row))] if beside else []))
     return grid if beside else Group(grid, Text(), _verdicts(summary))
+
+
+def _chosen(summary: Table, width: int) -> tuple[Column, ...]:
+    """The columns that a table of results has room for."""
+    return _beside(summary, width) or fitting(summary, columns(summary), width, _GAP)
+
+
+def _left_out(summary: Table, width: int) -> tuple[Column, ...]:
+    chosen = {column.heading for column in _chosen(summary, width)}
+    return tuple(column for column in columns(summary) if column.heading not in chosen)
 
 
 def _grid(summary: Table, chosen: Sequence[Column]) -> Grid:
@@ -76,7 +86,8 @@ def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
             parts.append(Text(clean(said)))
         notes = [Text(note, style="dim") for note in wording.notes(summary)]
         yield Group(*parts, Text(), table(summary, width), Text(), *notes)
-    for section in sections(report):
+    left_out = {column.heading for summary in report.tables for column in _left_out(summary, width)}
+    for section in sections(report, left_out=left_out):
         yield _section(section, width)
     yield _section(Section(heading="Again", lines=(wording.AGAIN, *wording.look_further(report))), width)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from results.basis import CarbonBasis
 from results.derived import Comparison
 from results.records import (
     Absence,
@@ -15,7 +16,6 @@ from results.records import (
     ArmRecord,
     Artifact,
     CampaignRecord,
-    CarbonBasis,
     Environment,
     Method,
     Metric,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from collectors.grid import fixed_intensity
 from results import connect
 from results.basis import CarbonBasis, Price
 from results.errors import UsageError
@@ -82,6 +83,51 @@ def test_wide_tables_add_watts_bounds_and_parts(report: Report) -> None:
         assert (heading in narrow, heading in wide) == (False, True)
     for text in (narrow, wide):
         assert "net: above idle" in text
+
+
+def test_grams_are_told_at_every_width(tmp_path: Path) -> None:
+    """Where the table of results has no room for them they stand with their basis, and there only once."""
+    told = read(powered(tmp_path / "s.duckdb", repeats=1, embodied=None, price=None))
+    bare = replace(told.tables[0], rows=tuple(replace(r, gco2e_per_million_tokens=None) for r in told.tables[0].rows))
+    for width in (60, 80, 120, 200):
+        text = printed(replace(told, tables=(bare,)), width)
+        assert text.count("CO2e/1k ") == 1, width
+
+
+def test_equal_watts_of_a_model_are_said_to_repeat_the_time(report: Report) -> None:
+    """Where nothing was measured, energy that follows from time alone is no second witness; a counter is one."""
+    caution = "their energy nearly repeats the time"
+    (table,) = report.tables
+    guessed = tuple(replace(r, energy=tuple(replace(p, method="modelled") for p in r.energy)) for r in table.rows)
+    modelled = replace(report, tables=(replace(table, rows=guessed),))
+    assert (caution in printed(report), caution in printed(modelled)) == (False, True)
+    assert "nearly the same power, 295 W:" in printed(modelled)
+    spread = tuple(
+        replace(row, energy=tuple(replace(p, power_mean_w=100.0 + 50 * number) for p in row.energy))
+        for number, row in enumerate(guessed)
+    )
+    assert caution not in printed(replace(report, tables=(replace(table, rows=spread),)))
+
+
+def test_a_net_below_zero_is_said_to_say_nothing(report: Report) -> None:
+    """Idle that took more than load is no property of the arm."""
+    (table,) = report.tables
+    first, *others = table.rows
+    below = replace(first, energy=tuple(replace(p, energy_net_j_per_inference=-0.1) for p in first.energy))
+    text = printed(replace(report, tables=(replace(table, rows=(below, *others)),)))
+    assert f"net below 0 ({first.arm.variant}): power at idle was told higher than under load" in text
+    assert "net below 0" not in printed(report)
+
+
+def test_an_intensity_given_as_a_number_is_of_no_place(report: Report) -> None:
+    """It is told as given, not as of a country called `fixed`; what flags of the basis mean is told."""
+    given = replace(fixed_intensity(300.0), flags=("partial", "estimated"))
+    lines = section(replace(report, carbon=given), "Carbon").lines
+    assert lines[0] == "300 g/kWh, average, given in the campaign; PUE 1"
+    assert lines[2:4] == (
+        "partial: a part of the period is not known: the mean is that of the rest",
+        "estimated: the provider itself estimates what has not been measured yet",
+    )
 
 
 def test_a_measured_part_of_a_modelled_total_is_not_marked(report: Report) -> None:
