@@ -29,8 +29,8 @@ SHORTEST_STRETCH_S: Final = 0.01
 class Sampler:
     """Calls ``look`` about every ``period_s`` seconds from a daemon thread that sleeps in between.
 
-    The time that a look takes is taken off the sleep after it, of which at least as long as the look itself remains:
-    slow answers thin out no looks, and the thread is never busy for more than half of its time.
+    The time that a look takes is taken off the sleep after it, of which about as long as the look itself remains at
+    least: slow answers thin out no looks, and the thread does not get busy.
 
     A ``look`` that raises ends the thread; :meth:`stop` raises the same error on the caller's side.
     """
@@ -38,7 +38,8 @@ class Sampler:
     def __init__(self, look: Callable[[], None], period_s: float) -> None:
         self._look, self._period_s = look, period_s
         self._random = random.Random()
-        self._done = threading.Event()
+        self._running = threading.Lock()  # an Event would make a new lock at every wait, which tells at 10 Hz
+        self._running.acquire()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="joulemark-sampler", daemon=True)
 
@@ -52,7 +53,8 @@ class Sampler:
         Raises:
             Exception: what ``look`` raised, if it did.
         """
-        self._done.set()
+        if self._running.locked():
+            self._running.release()
         if self._thread.is_alive():
             self._thread.join()
         if self._failure is not None:
@@ -60,7 +62,7 @@ class Sampler:
 
     def _run(self) -> None:
         look_s = 0.0
-        while not self._done.wait(pause_s(self._period_s * self._random.uniform(1 - JITTER, 1 + JITTER), look_s)):
+        while not self._stopped_within(pause_s(self._period_s, look_s) * self._random.uniform(1 - JITTER, 1 + JITTER)):
             began_s = time.monotonic()
             try:
                 self._look()
@@ -69,9 +71,12 @@ class Sampler:
                 return
             look_s = time.monotonic() - began_s
 
+    def _stopped_within(self, seconds: float) -> bool:
+        return self._running.acquire(timeout=seconds)
+
 
 def pause_s(period_s: float, look_s: float) -> float:
-    """Seconds to sleep after a look of ``look_s`` so that the next begins a period after it began, or rests as long."""
+    """Seconds to sleep after a look of ``look_s``, before jitter: the rest of the period, and no less than the look."""
     return max(period_s - look_s, look_s)
 
 

@@ -30,9 +30,10 @@ def test_a_sampler_carries_its_look_s_error_to_stop() -> None:
 
 
 def test_a_sampler_stops_at_once_within_a_long_period() -> None:
-    """Stopping does not wait for the next look."""
+    """Stopping does not wait for the next look, and may be asked for again."""
     sampler = Sampler(lambda: None, period_s=3600)
     sampler.start()
+    sampler.stop()
     sampler.stop()
     assert not sampler._thread.is_alive()
 
