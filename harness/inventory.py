@@ -87,10 +87,11 @@ def render(found: Inventory, console: Console) -> None:
 def render_diagnosis(found: Diagnosis, console: Console) -> None:
     """Print figures and findings, each with what would improve it; figures with one answer share a row."""
     table = _findings("what can be measured")
-    fixes: set[str] = set()
+    fixed: dict[str, str] = {}
     for answer, metrics in _by_answer(found.figures):
-        told = replace(answer, fix="as above") if answer.fix in fixes else answer
-        fixes |= {answer.fix} if answer.fix else set()
+        told = replace(answer, fix=f"as for {fixed[answer.fix]}") if answer.fix in fixed else answer
+        if answer.fix:
+            fixed.setdefault(answer.fix, metrics[0])
         names = [*map(escape, metrics), f"[dim]{answer.method or 'absent'}[/dim]"]
         table.add_row(_mark(answer.state), "\n".join(names), _answered(told))
     console.print(table)

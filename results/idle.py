@@ -29,10 +29,11 @@ class Idle:
     ended_ns: int
 
     def beside(self, window: Window) -> Observation:
-        """The same powers for a trial that did not measure its own, each saying how much older than it it is."""
+        """The same powers for a trial that did not measure its own: each says whose it is, and how old."""
         age_s = seconds_from_ns(max(0, window.opened_ns - self.ended_ns))
         aged = tuple(
-            replace(metric, source=f"{metric.source}, measured {age_s:.0f} s earlier") for metric in self.powers.metrics
+            replace(metric, source=f"{metric.source}, in another trial of this engine and device {age_s:.0f} s earlier")
+            for metric in self.powers.metrics
         )
         return replace(self.powers, metrics=aged)
 

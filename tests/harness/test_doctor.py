@@ -130,12 +130,12 @@ def test_figures_with_one_answer_share_a_row(tmp_path: Path) -> None:
 
 
 def test_a_fix_is_told_once(tmp_path: Path) -> None:
-    """Where several figures want the same, the second and later ones point to the first."""
+    """Where several figures want the same, the second and later ones name the first."""
     screen = io.StringIO()
     shown = figures([instrument("one", MODEL), instrument("two", MODEL, RAM)])
     render_diagnosis(replace(diagnose(tmp_path / "none.duckdb"), figures=tuple(shown)), Console(file=screen, width=100))
     assert screen.getvalue().count("→ use bare metal") == 1
-    assert screen.getvalue().count("→ as above") == 2
+    assert screen.getvalue().count(f"→ as for {CPU}") == 2
 
 
 def test_a_diagnosis_is_plain_values(tmp_path: Path) -> None:

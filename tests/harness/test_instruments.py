@@ -120,14 +120,16 @@ def test_gross_net_and_idle_come_from_one_watch() -> None:
 
 
 def test_the_first_trial_of_an_engine_measures_idle_and_the_next_ones_use_it() -> None:
-    """A later trial tells its age; another engine, whose runtime rests differently, measures its own."""
+    """A later one says how old it is and that it is another's; a trial of another engine measures its own."""
     clock = FakeClock()
     instruments = Instruments([Wattmeter()], clock)
     asked = [run(instruments, clock, trial(idle_s=0.5))[0] for _ in range(3)]
     asked.append(run(instruments, clock, trial(engine="onnxruntime", idle_s=0.5))[0])
     assert asked == [0.5, 0.0, 0.0, 0.5]
     _, found = run(instruments, clock, trial(idle_s=0.5))
-    assert source(found, "power_idle_cpu_w").endswith("for 2 s, measured 37 s earlier")
+    assert source(found, "power_idle_cpu_w").endswith(
+        "for 2 s, in another trial of this engine and device 37 s earlier"
+    )
     assert value(found, "energy_cpu_net_j") == pytest.approx(30.0)
 
 
