@@ -7,9 +7,13 @@ import duckdb
 import pytest
 
 from results import migrations
+from results.compare import refresh
 from results.errors import NewerStoreError, NotAStoreError
 from results.reader import connect
+from results.report.model import build
+from results.report.summary import Report
 from results.store import Store
+from tests.results.energy_facts import powered
 from tests.results.stored_facts import arm_record, campaign, record
 
 FROZEN = {
@@ -36,6 +40,35 @@ def test_every_older_store_is_brought_up_to_date_by_the_first_write(tmp_path: Pa
     with connect(path) as reader:
         assert reader.sql("SELECT max(version) FROM joulemark_schema").fetchall() == [(migrations.NEWEST,)]
         assert reader.sql("SELECT n_trials FROM v_summary").fetchall() == [(1,)]
+
+
+def test_an_older_store_keeps_its_facts_and_gains_what_they_imply(tmp_path: Path) -> None:
+    """A campaign of the first schema, brought up to date, tells joules and grams as it did, and no break-even."""
+    now, old = powered(tmp_path / "now.duckdb", repeats=2, embodied=None, price=None), made(tmp_path / "old.duckdb", 1)
+    with duckdb.connect(str(old)) as connection:
+        connection.execute(f"ATTACH '{now.path}' AS now (READ_ONLY)")
+        columns = "SELECT table_name, string_agg(column_name, ', ') FROM duckdb_columns() WHERE database_name = 'old'"
+        for table, names in connection.execute(f"{columns} GROUP BY ALL").fetchall():
+            if table != "joulemark_schema":
+                connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM now.{table}")
+    Store(old).migrate()
+    with connect(now.path) as newer, connect(old) as older:
+        for query in ("FROM v_energy ORDER BY ALL", "SELECT * EXCLUDE flags FROM v_carbon ORDER BY ALL"):
+            expected, found = (reader.sql(query).fetchall() for reader in (newer, older))
+            assert found == expected
+        told = build(older).tables[0].rows
+    assert [row.gco2e_per_1k for row in told] == [row.gco2e_per_1k for row in build_of(now).tables[0].rows]
+    assert all(row.energy_ratio is None and row.speedup is not None for row in told)
+    evens = [row.break_even.outcome for row in told if row.break_even]
+    assert sorted(evens) == ["baseline", "unbuilt", *["unknown"] * 3]
+    refresh(Store(old), "c1")
+    assert build_of(Store(old)).tables[0].rows[0].energy_ratio is not None
+
+
+def build_of(store: Store) -> Report:
+    """The report of a store's only campaign."""
+    with connect(store.path) as reader:
+        return build(reader)
 
 
 def test_a_store_made_from_nothing_has_run_every_migration_once(tmp_path: Path) -> None:
