@@ -16,8 +16,8 @@ pytestmark = [
     pytest.mark.slow,
 ]
 CUDA = Subject(device="cuda", index=0)
-SETTLE_S = 5.0
-"""How long a GPU is left alone before its idle power is taken."""
+SETTLE_S = 15.0
+"""How long a GPU is left alone before its idle power is taken: after a load, heat and clocks take seconds to fall."""
 LOADS = {"steady": STEADY, "bursts of 0.5 s": BURSTS}
 
 
@@ -41,7 +41,7 @@ def looks(seconds: float, every_s: float = 0.001) -> tuple[np.ndarray, np.ndarra
 
     pynvml.nvmlInit()
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        handle = pynvml.nvmlDeviceGetHandleByIndex(GPUS[0].index)
         seen = []
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -74,10 +74,26 @@ def test_how_often_and_by_how_much_the_counter_moves() -> None:
     assert 1 <= p50 <= 1000
 
 
+def test_a_look_is_quick_beside_its_period() -> None:
+    """How long NVML takes to answer one look is printed; if it took half the period, looks would thin out."""
+    watcher = NvmlCollector(period_s=None)
+    watcher.start(CUDA)
+    took_ms = []
+    for look in range(200):
+        before_s = time.perf_counter()
+        watcher.sample(thoroughly=look % 5 == 0)
+        took_ms.append(1e3 * (time.perf_counter() - before_s))
+        time.sleep(0.01)
+    watcher.stop(Window(opened_ns=0, closed_ns=1))
+    p50, p95 = np.percentile(took_ms, [50, 95])
+    print(f"\none look at {GPUS[0].model}: {p50:.2f} ms, 95% {p95:.2f} ms, longest {max(took_ms):.2f} ms")
+    assert p50 < 50
+
+
 @pytest.mark.parametrize("load", LOADS)
 @pytest.mark.parametrize("seconds", [1, 5, 20])
 def test_counter_and_integral_tell_the_same_power(load: str, seconds: int) -> None:
-    """Over 5 s and more they agree to within a quarter; only the shorter window is flagged so; both are printed."""
+    """Over 5 s and more they agree to within a quarter; a window is flagged as short where it is; both are printed."""
     needs_cuda()
     with running(LOADS[load]):
         time.sleep(2)
@@ -88,15 +104,15 @@ def test_counter_and_integral_tell_the_same_power(load: str, seconds: int) -> No
     print(
         f"\n{load}, {seconds} s: counter {energy.value:.1f} J{bounds}, integral {integrated.value:.1f} J ({apart:+.2%})"
     )
-    print(
-        f"  {energy.value / seconds:.1f} W; flags {' '.join(energy.flags) or 'none'}; {integrated.observations} looks"
-    )
-    assert ("short_window" in energy.flags) == (seconds < 5)
+    print(f"  {energy.value / seconds:.1f} W by {energy.source}, {integrated.source}; {integrated.observations} looks")
+    print(f"  flags: counter {' '.join(energy.flags) or 'none'}; integral {' '.join(integrated.flags) or 'none'}")
+    wide = energy.lo is not None and energy.hi is not None and energy.hi - energy.lo > 0.1 * energy.value
+    assert ("short_window" in energy.flags) == (seconds < 5 or wide)
     assert abs(apart) < (0.25 if seconds >= 5 else 0.75)
 
 
 def test_what_a_context_draws_in_idle() -> None:
-    """A process that only holds a context never makes the board draw less; both powers are printed."""
+    """A process that only holds a context does not make the board draw much less; both powers are printed."""
     needs_cuda()
     time.sleep(SETTLE_S)
     without_w = mean_w(10)
@@ -105,4 +121,4 @@ def test_what_a_context_draws_in_idle() -> None:
         with_w = mean_w(10)
     print(f"\nidle: {without_w:.1f} W without a CUDA context, {with_w:.1f} W with one ({with_w - without_w:+.1f} W)")
     assert 1 < without_w < 400
-    assert with_w > 0.9 * without_w
+    assert with_w > 0.8 * without_w  # the board may go on cooling between the two
