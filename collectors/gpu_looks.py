@@ -281,7 +281,7 @@ class MemoryWatch:
             source="NVML by process",
             scope="process tree",
             observations=self._looks,
-            flags=("polled",) if self.track.failure is None else ("polled", "ended_early"),
+            flags=("polled", "ended_early") if self._ended else ("polled",),
         )
 
 

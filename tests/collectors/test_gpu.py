@@ -16,7 +16,7 @@ from results.units import NS_PER_S
 from tests.fakes import FakeClock, NvmlScript
 
 CUDA = Subject(device="cuda", index=0)
-GPU_IS_LOST, NOT_SUPPORTED, NO_PERMISSION, LIBRARY_NOT_FOUND = 15, 3, 4, 12
+GPU_IS_LOST, NOT_SUPPORTED, NO_PERMISSION, LIBRARY_NOT_FOUND, UNKNOWN = 15, 3, 4, 12, 999
 STEP_S = 0.1
 
 
@@ -293,6 +293,25 @@ def test_memory_is_the_most_that_the_trial_s_processes_held(nvml: NvmlScript) ->
     nvml.drop("processes.0")
     peak = metric(watcher.stop(between(start_ns, 0, 6)), "peak_gpu_bytes")
     assert (peak.value, peak.unit, peak.flags) == (5_000.0, "B", ("polled",))
+
+
+@pytest.mark.parametrize(("code", "flags"), [(UNKNOWN, ("polled",)), (NO_PERMISSION, ("polled", "ended_early"))])
+def test_memory_is_told_to_have_ended_early_only_where_it_did(
+    nvml: NvmlScript, code: int, flags: tuple[str, ...]
+) -> None:
+    """One error that passes costs a look; one that is final leaves the peak so far, flagged."""
+    clock = FakeClock()
+    start_ns = clock.now_ns
+    nvml.set(processes__0="4711:1000")
+    watcher = collector(clock)
+    watcher.start(CUDA)
+    clock.advance(3)
+    nvml.fail("nvmlDeviceGetComputeRunningProcesses_v3", code)
+    watcher.sample(thoroughly=True)
+    clock.advance(3)
+    nvml.fail("nvmlDeviceGetComputeRunningProcesses_v3", 0)
+    peak = metric(watcher.stop(between(start_ns, 0, 6)), "peak_gpu_bytes")
+    assert (peak.value, peak.flags) == (1000.0, flags)
 
 
 def test_by_default_the_trial_is_whatever_descends_from_the_agent(nvml: NvmlScript) -> None:
