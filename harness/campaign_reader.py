@@ -188,6 +188,12 @@ class Reader:
                     return dataclasses.replace(fixed_intensity(figure), pue=pue)
                 case {"series": series, "region": region, **rest} if not rest:
                     return SeriesSource(series=self._existing(Path(series), (*route, "series")), region=region, pue=pue)
+                case {"series": _, **rest} if not rest:
+                    raise refused((*route, "region"), "is missing", "add what the series is of, as DEU or US-CAL-CISO")
+                case {"provider": ElectricityMaps.kind, **rest} if not rest:
+                    raise refused(
+                        (*route, "zone"), "is missing", "add the service's own key of it, as DE or US-CAL-CISO"
+                    )
                 case {"provider": ElectricityMaps.kind, "zone": zone, **rest} if not rest:
                     return ElectricityMaps(zone=str(zone).upper(), pue=pue)
                 case {"provider": UkCarbonIntensity.kind, **rest} if not rest.keys() - {"zone"}:

@@ -353,10 +353,11 @@ WRONG = [
     ({"carbon": {"region": "FRA", "intensity_g_per_kwh": 3}}, "carbon", "needs one of", "or intensity_g_per_kwh"),
     ({"carbon": {"pue": 1.2}}, "carbon", "needs one of", "three-letter"),
     ({"carbon": {"region": "FRA", "zone": "FR"}}, "carbon", "needs one of", "provider"),
-    ({"carbon": {"provider": "electricity-maps"}}, "carbon", "needs one of", "electricity-maps with its zone"),
+    ({"carbon": {"provider": "electricity-maps"}}, "carbon.zone", "is missing", "US-CAL-CISO"),
     ({"carbon": {"provider": "watttime"}}, "carbon.provider", "should be 'electricity-maps' or", "correct"),
     ({"carbon": {"series": "gone.csv", "region": "DEU"}}, "carbon.series", "cannot use gone.csv: No such", "relative"),
-    ({"carbon": {"series": "gone.csv"}}, "carbon", "needs one of", "series, a CSV file, with its region"),
+    ({"carbon": {"series": "gone.csv"}}, "carbon.region", "is missing", "add what the series is of"),
+    ({"carbon": {"series": "gone.csv", "zone": "DE"}}, "carbon", "needs one of", "series, a CSV file, with its region"),
     ({"carbon": {"embodied": {"total_kgco2e": 3}}}, "carbon.embodied.lifespan_years", "is missing", "add it"),
     (
         {"carbon": {"region": "FRA", "embodied": {"total_kgco2e": 3, "lifespan_years": 4, "share": 1.5}}},
