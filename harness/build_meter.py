@@ -69,16 +69,15 @@ def cpu_time() -> CpuTime:
 def share_of(before: CpuTime, after: CpuTime) -> Share | None:
     """The tree's part of the machine's busy time between two readings; None where they cannot both be true.
 
-    A tree's time falls where a descendant ended that nobody waited for.
+    A share that the kernel's ticks do not tell from none is its upper bound, since no work is done for nothing. A
+    tree's time falls where a descendant ended that nobody waited for.
     """
     own, busy = after.tree_s - before.tree_s, after.machine_s - before.machine_s
-    if own < 0 or own > 1.1 * busy + _ERROR_S:
+    if own < -_ERROR_S or own > 1.1 * busy + _ERROR_S:
         return None
-    return Share(
-        value=min(1.0, own / busy) if busy > 0 else 1.0,
-        lo=max(0.0, own - _ERROR_S) / (busy + _ERROR_S),
-        hi=min(1.0, (own + _ERROR_S) / (busy - _ERROR_S)) if busy > _ERROR_S else 1.0,
-    )
+    lo = max(0.0, own - _ERROR_S) / (busy + _ERROR_S)
+    hi = min(1.0, (own + _ERROR_S) / (busy - _ERROR_S)) if busy > _ERROR_S else 1.0
+    return Share(value=min(1.0, own / busy) if lo > 0 else hi, lo=lo, hi=hi)
 
 
 class BuildMeter:

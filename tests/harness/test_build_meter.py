@@ -72,6 +72,9 @@ def test_a_share_is_known_as_well_as_the_kernel_tells_time() -> None:
     assert 0.499 < long.lo < 0.5 < long.hi < 0.501
     nothing = CpuTime(tree_s=1.0, machine_s=1.0)
     assert share_of(nothing, nothing) == Share(value=1.0, lo=0.0, hi=1.0)
+    others = share_of(nothing, CpuTime(tree_s=1.0, machine_s=3.0))
+    assert others is not None
+    assert others.lo == 0.0 < others.value == others.hi < 0.02
 
 
 def test_a_build_too_short_for_the_kernels_ticks_is_not_called_measured() -> None:
