@@ -101,7 +101,12 @@ def _read(path: Path) -> tuple[list[Span], str]:
     kinds = {row.kind for row in rows}
     if len(kinds) > 1:
         raise ConfigError(f"{path.name} mixes average and marginal", where=WHERE, fix="give a file of one kind")
-    ends = [row.time for row in rows[1:]] + [rows[-1].time + (rows[-1].time - rows[-2].time)]
+    try:
+        last = rows[-1].time + (rows[-1].time - rows[-2].time)
+    except OverflowError as error:
+        what = f"{path.name}: the last row would last beyond the year 9999"
+        raise ConfigError(what, where=WHERE, fix="correct its time") from error
+    ends = [*(row.time for row in rows[1:]), last]
     spans = [
         Span(since=row.time, until=end, intensity_g_per_kwh=row.intensity_g_per_kwh, forecast=row.forecast)
         for row, end in zip(rows, ends, strict=True)

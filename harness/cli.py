@@ -182,6 +182,8 @@ def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: A
 
     Grams and money are told by what is stored, or as they would be elsewhere: nothing is run again or changed.
     """
+    if as_json and markdown is not None:
+        raise UsageError("a report has one form at a time", where="--markdown", fix="give --json or --markdown")
     if markdown is None:
         _show_report(db, campaign_id, as_json=as_json, **otherwise)
         return

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import sys
@@ -223,6 +224,7 @@ def test_a_provider_that_lags_is_stale(server: GridServer, waiting: Waiting) -> 
         (Reply(b"<html>welcome to the hotel</html>"), "not JSON"),
         (Reply(b"[" * 100_000), "not JSON"),
         (Reply(b"\xff\xfe"), "not JSON"),
+        (Reply(gzip.compress(b" " * 3_000_000), headers={"content-encoding": "gzip"}), "not JSON"),
         (Reply(b"{}" + b" " * 3_000_000), "more than 2097152 bytes"),
         (Reply([]), "cannot be understood"),
         (Reply(None), "cannot be understood"),

@@ -88,6 +88,7 @@ def test_kind_forecast_zone_and_other_columns_are_understood(tmp_path: Path) -> 
         (ROWS.replace("400", "nan"), "line 3: nan g/kWh cannot be"),
         (ROWS.replace("400", "5001"), "line 3: 5001.0 g/kWh cannot be"),
         (ROWS.replace("2026-03-01T13:00Z", "noon"), "line 3: Invalid isoformat"),
+        ("time,intensity_g_per_kwh\n9999-12-01,1\n9999-12-31,2\n", "beyond the year 9999"),
         (ROWS.replace("13:00", "12:00"), "line 3: 2026-03-01T12:00.00:00 is not later"),
         (ROWS.replace("time,", "time,kind,").replace("Z,", "Z,best,"), "line 2: the kind 'best'"),
         ("time,intensity_g_per_kwh,forecast\n2026-03-01T12:00Z,1,maybe\n", "line 2: forecast is 'maybe'"),

@@ -103,6 +103,7 @@ def test_a_report_can_be_read_as_if_it_had_run_elsewhere(store: Path, form: list
         (["--region", "GERMANY"], "DEU"),
         (["--pue", "0.9"], "--pue"),
         (["--region", "DEU", "--intensity", "5"], "--intensity"),
+        (["--json", "--markdown", "-"], "one form at a time"),
         (["--price", "0.3"], "--currency"),
     ],
 )
