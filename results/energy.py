@@ -38,6 +38,9 @@ IDLE_POWER: Final = "power_idle_w"
 IDLE_DRIFT: Final = "idle_drift"
 """Idle was not the same wherever it was measured, or the window drew less than it."""
 
+ROUNDING: Final = 1e-9
+"""A part of the gross below which a net is zero but for floating point, as of a memory that is modelled as constant."""
+
 _SHOWN: Final = {"gpu": "GPU", "cpu": "CPU", "ram": "DRAM"}
 """Part, as in ``energy_gpu_j`` → what people call it, in the order in which they are told."""
 
@@ -166,7 +169,7 @@ def _net(energy: str, gross: Part, idle: Part, window: Window) -> Part:
     assert isinstance(idle, Metric)
     seconds = seconds_from_ns(window.duration_ns)
     value = gross.value - idle.value * seconds
-    below = (IDLE_DRIFT,) if value < 0 else ()
+    below = (IDLE_DRIFT,) if value < -ROUNDING * gross.value else ()
     return replace(
         gross,
         name=name,

@@ -227,3 +227,12 @@ def test_energy_per_inference_times_inferences_is_the_energy(
     assert math.isclose(energy.value * completed, sum(values), rel_tol=1e-9)
     assert math.isclose(power.value * 4, sum(values), rel_tol=1e-9)
     assert all(list(Method).index(energy.method) >= list(Method).index(one.method) for one in parts)
+
+
+def test_a_net_that_is_zero_but_for_rounding_is_no_drift() -> None:
+    """A memory that is modelled as constant draws at rest what it draws at work, to the last digit or so."""
+    resting = replace(IDLE.metrics[1], value=0.30000000000000004 / 4, flags=())
+    constant = replace(RAM, value=0.3, flags=())
+    net = told(derived(Observation(metrics=(CPU, constant)), idle=Observation(metrics=(IDLE.metrics[0], resting))))
+    assert net["energy_ram_net_j"].value < 0
+    assert net["energy_ram_net_j"].flags == ()
