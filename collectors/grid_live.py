@@ -35,6 +35,7 @@ HALF_HOUR: Final = timedelta(minutes=30)
 UK_LONGEST: Final = timedelta(days=13)
 """The service gives at most 14 days at a time."""
 _ZONE = re.compile(r"[A-Z]{2,3}(-[A-Z0-9]{1,12})*")
+_REGION = re.compile(r"[1-9]|1[0-7]")
 _POSTCODE = re.compile(r"[A-Z]{1,2}[0-9][A-Z0-9]?")
 _SPOILT: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
@@ -141,8 +142,7 @@ class UkCarbonIntensity:
             ConfigError: if the zone or the server's address cannot be used.
             MissingExtraError: if httpx is missing.
         """
-        numbered = self.zone is not None and self.zone.isdecimal() and 1 <= int(self.zone) <= 17
-        if not (self.zone is None or numbered or _POSTCODE.fullmatch(self.zone)):
+        if not (self.zone is None or _REGION.fullmatch(self.zone) or _POSTCODE.fullmatch(self.zone)):
             fix = "use a region's number, 1 to 17, or the first part of a postcode, as SW1"
             raise ConfigError(f"{self.zone!r} is no region of Great Britain", where="carbon.zone", fix=fix)
         refuse_without_httpx("carbon.provider")

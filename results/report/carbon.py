@@ -62,7 +62,7 @@ def lines(report: Report) -> tuple[str, ...]:
     else:
         absence = clean(report.carbon_absence or "no intensity was given")
         said.append(basis(report.carbon) if report.carbon else f"no grams: {absence}")
-        said += [price(report.price)] if report.price else []
+        said += [price(report.price, report.carbon)] if report.price else []
     said += [
         f"{clean(flag)}: {FLAG_MEANINGS.get(flag, 'flagged')}"
         for flag in (report.carbon.flags if report.carbon else ())
@@ -86,9 +86,10 @@ def basis(told: CarbonBasis) -> str:
     )
 
 
-def price(told: Price) -> str:
-    """What energy costs."""
-    return clean(f"{told.per_kwh:g} {told.currency}/kWh, PUE paid as well")
+def price(told: Price, site: CarbonBasis | None) -> str:
+    """What energy costs, and whether what the building adds is paid."""
+    paid = "PUE paid as well" if site else "of the machine alone, for no PUE is known"
+    return clean(f"{told.per_kwh:g} {told.currency}/kWh, {paid}")
 
 
 def embodied(told: Embodied) -> str:
@@ -102,7 +103,7 @@ def embodied(told: Embodied) -> str:
 
 
 def _both(carbon: CarbonBasis | None, paid: Price | None) -> str:
-    return "; ".join([basis(carbon) if carbon else "no intensity", *([price(paid)] if paid else [])])
+    return "; ".join([basis(carbon) if carbon else "no intensity", *([price(paid, carbon)] if paid else [])])
 
 
 def _period(told: CarbonBasis) -> str:

@@ -220,6 +220,7 @@ def test_a_live_provider_is_named_and_its_token_is_not_stored(monkeypatch: pytes
         ({"provider": "electricity-maps", "zone": "DE"}, "carbon.provider", "ELECTRICITYMAPS_TOKEN"),
         ({"provider": "electricity-maps", "zone": "Germany!"}, "carbon.zone", "US-CAL-CISO"),
         ({"provider": "uk-carbon-intensity", "zone": 18}, "carbon.zone", "1 to 17"),
+        ({"provider": "uk-carbon-intensity", "zone": "013"}, "carbon.zone", "1 to 17"),
     ],
 )
 def test_a_provider_that_cannot_be_asked_is_refused_at_load(

@@ -271,6 +271,8 @@ def test_a_campaign_without_grams_can_be_read_with_some(tmp_path: Path) -> None:
     """The absence gives way to the basis given, and what was stored is said to be nothing."""
     told = read(powered(tmp_path / "s.duckdb", repeats=1, carbon=None, carbon_absence="no `carbon:`", price=None))
     assert section(told, "Carbon").lines[0] == "no grams: no `carbon:`"
+    paid = section(what_if(told, price=DOLLARS), "Carbon, what-if").lines[0]
+    assert paid == "what if: no intensity; 0.3 USD/kWh, of the machine alone, for no PUE is known"
     read_anew = what_if(told, carbon=GERMANY)
     assert read_anew.carbon_absence is None
     assert section(read_anew, "Carbon, what-if").lines[1] == "stored: no intensity"
