@@ -40,8 +40,13 @@ def test_the_former_handlers_are_back_afterwards() -> None:
 
 def test_a_signal_that_kills_is_not_held() -> None:
     """SIGTERM without a handler of Python's keeps its meaning."""
-    with deferred():
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with deferred():
+            inside = signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert inside is signal.SIG_DFL
 
 
 def test_other_threads_have_nothing_to_defer() -> None:
