@@ -21,6 +21,6 @@ def markdown(figures: list[Figure], heading: str) -> str:
     """A table with a line a figure."""
     lines = [f"### {heading}", "", "| figure | measured | target | met | how |", "|---|---:|---|---|---|"]
     lines += [
-        f"| {f.name} | {f.value:.3g} {f.unit} | {f.target} | {'yes' if f.met else 'NO'} | {f.detail} |" for f in figures
+        f"| {f.name} | {f.value:#.3g} {f.unit} | {f.target} | {'yes' if f.met else 'NO'} | {f.detail} |" for f in figures
     ]
     return "\n".join(lines) + "\n"
