@@ -20,7 +20,7 @@ class Figure:
 def markdown(figures: list[Figure], heading: str) -> str:
     """A table with a line a figure."""
     lines = [f"### {heading}", "", "| figure | measured | target | met | how |", "|---|---:|---|---|---|"]
-    lines += [
-        f"| {f.name} | {f.value:#.3g} {f.unit} | {f.target} | {'yes' if f.met else 'NO'} | {f.detail} |" for f in figures
-    ]
+    for f in figures:
+        met = "yes" if f.met else "NO"
+        lines.append(f"| {f.name} | {f.value:#.3g} {f.unit} | {f.target} | {met} | {f.detail} |")
     return "\n".join(lines) + "\n"
