@@ -20,13 +20,12 @@ import psutil
 
 from collectors.protocol import Clock, Collector, Subject
 from collectors.window import Watch
-from harness.instruments import outside_collectors
+from harness.instruments import TOTALS, outside_collectors
 from results.energy import total
 from results.records import Absence, Method, Metric, Window
 
 _LOG: Final = logging.getLogger(__name__)
 ENERGY: Final = "build_energy_j"
-REQUIRED: Final = ("energy_cpu_j", "energy_ram_j")
 ALONE: Final = 0.95
 """A build with this share of the machine's busy CPU time or more is billed all of it: the rest is the kernel's and the
 instruments' own."""
@@ -113,7 +112,7 @@ class BuildMeter:
         watch, self._watch = self._watch, None
         if watch is None:
             return Absence(metric=ENERGY, reason="the meter was not started")
-        whole = total(ENERGY, watch.stop(window), REQUIRED)
+        whole = total(ENERGY, watch.stop(window), TOTALS["cpu"])
         if isinstance(whole, Absence):
             return whole
         return billed(whole, share_of(before, after) if before and after else None)

@@ -20,17 +20,13 @@ from collectors.protocol import Answer, Availability, Collector, Subject, answer
 from harness.agent import LIBRARIES, whole_cores
 from harness.build import cache_directory
 from harness.catalog import load_catalog
+from harness.instruments import TOTALS
 from harness.locks import holder, host_lock_path
 from results.energy import PER_INFERENCE
 from results.records import METHODS_BY_STRENGTH, Environment, Method, weakest
 
 MODELLED: Final = frozenset({Method.MODELLED, Method.ALLOCATED, Method.ASSUMED})
 """Methods that measure nothing: a figure obtained so is there, with a warning."""
-TOTALS: Final = {
-    "cpu": ("energy_cpu_j", "energy_ram_j"),
-    "cuda": ("energy_cpu_j", "energy_ram_j", "energy_gpu_j"),
-}
-"""Device → the energies that its joules per inference are made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from collectors.aliasing import flag_aliasing
 from collectors.protocol import Clock, Collector, Place, Subject
 from collectors.window import Watch, merge
 from harness.catalog import load_catalog
-from harness.spec import Placement, Trial
+from harness.spec import Trial
 from harness.worker import Outcome, Rest
 from results.energy import Work, derive, idle_metric
 from results.idle import Idle, measured
@@ -32,6 +32,11 @@ BUSY_SHARE: Final = 0.1
 """A process that takes more than this share of one core while it is to rest has threads that spin, or work to do."""
 STALE_AT_END_S: Final = 60.0
 """The last trial of a queue measures idle once more, unless it was measured as lately as this."""
+TOTALS: Final = {
+    "cpu": ("energy_cpu_j", "energy_ram_j"),
+    "cuda": ("energy_cpu_j", "energy_ram_j", "energy_gpu_j"),
+}
+"""Device → the energies that its totals are made of."""
 
 _Runtime = tuple[str, str, int]
 
@@ -83,7 +88,7 @@ class Instruments:
         if outcome.window is None or outcome.steady is None:
             return watch.stop(None)
         observed = flag_aliasing(watch.stop(outcome.window), outcome.steady.started_ns, outcome.window)
-        required = _energies(trial.placement)
+        required = TOTALS[trial.placement.device]
         work = Work(
             inferences=len(outcome.steady) * outcome.steady.batch,
             tokens_per_inference=_tokens(trial),
@@ -121,11 +126,6 @@ def _restless(rest: Rest, required: tuple[str, ...]) -> Observation | None:
         "sleep: OMP_WAIT_POLICY=passive, KMP_BLOCKTIME=0"
     )
     return Observation(absences=tuple(Absence(metric=name, reason=reason) for name in required))
-
-
-def _energies(placement: Placement) -> tuple[str, ...]:
-    gpu = ("energy_gpu_j",) if placement.device == "cuda" else ()
-    return ("energy_cpu_j", "energy_ram_j", *gpu)
 
 
 def _tokens(trial: Trial) -> int | None:

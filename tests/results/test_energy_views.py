@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 
 from results.basis import Embodied, Price
 from results.carbon import cost_per_1k, embodied_g, gco2e_per_1k, gco2e_per_million_tokens, sci_g
-from results.reader import Reader, connect
 from results.records import Absence, Arm, Method
 from results.store import Store
 from tests.results.stored_facts import ARTIFACT, CARBON, FP32, INT8, arm_record, campaign, comparison, metric, record
@@ -30,20 +28,6 @@ def kept(tmp_path: Path) -> Store:
     store.begin(campaign(), [arm_record(), arm_record(INT8, artifact_id=INT8_BUILT.artifact_id)])
     store.write_artifact("c1", "int8", INT8_BUILT)
     return store
-
-
-@pytest.fixture
-def ask(kept: Store) -> Iterator[Any]:
-    """Rows that a query gives."""
-    readers: list[Reader] = []
-
-    def asked(query: str) -> list[tuple[Any, ...]]:
-        readers.append(connect(kept.path))
-        return readers[-1].sql(query).fetchall()
-
-    yield asked
-    for reader in readers:
-        reader.close()
 
 
 def part_of(ask: Any, component: str, columns: str, arm: Arm = FP32) -> tuple[Any, ...]:

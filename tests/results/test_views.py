@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from results.reader import Reader, connect
+from results.reader import connect
 from results.records import METHODS_BY_STRENGTH, Arm, Environment, Method, Status
 from results.store import Store
 from tests.results.stored_facts import (
@@ -63,20 +62,6 @@ def kept(tmp_path: Path) -> Store:
     store = Store(tmp_path / "s.duckdb")
     store.begin(campaign(), [arm_record(), arm_record(INT8)])
     return store
-
-
-@pytest.fixture
-def ask(kept: Store) -> Iterator[Any]:
-    """Rows that a query gives."""
-    readers: list[Reader] = []
-
-    def asked(query: str) -> list[tuple[Any, ...]]:
-        readers.append(connect(kept.path))
-        return readers[-1].sql(query).fetchall()
-
-    yield asked
-    for reader in readers:
-        reader.close()
 
 
 def summary_of(ask: Any, arm: Arm, columns: str) -> tuple[Any, ...]:
