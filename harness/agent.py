@@ -142,6 +142,7 @@ class NodeAgent:
             readings=(*([load] if load else []), *observed.readings),
             absences=observed.absences,
             quality_examples=outcome.quality_examples,
+            kernels=outcome.kernels,
         )
 
     def close(self) -> None:

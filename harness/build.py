@@ -21,32 +21,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.catalog import load_catalog
-from harness.engines.torch_eager import load_network, save_network
+from harness.chain import EXPORT_ROWS, Chained, chained
+from harness.engines.protocol import Engine, Weighing
 from harness.locks import locked
+from harness.prepared import DATA_FILE, FOLDS, load_calibration, load_data, load_model, load_splits, save_prepared
 from harness.spec import Recipe
-from harness.variants.protocol import BuildContext, Model, OnnxModel, Stage, Step, TorchModel
+from harness.variants.protocol import BuildContext, Step
 from results.errors import BuildError, JoulemarkError
 from results.records import Absence, Artifact, Metric, Window, canonical_json, digest
 from results.units import seconds_from_ns
-from scenarios.workloads.protocol import Prepared, Workload
+from scenarios.workloads.protocol import Trainable, Workload
 
 _Made = TypeVar("_Made")
-DATA_FILE: Final = "data.npz"
 MANIFEST_FILE: Final = "manifest.json"
 PREPARED_FILE: Final = "prepared.json"
 CACHE_VARIABLE: Final = "JOULEMARK_CACHE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
-    """A workload's test inputs (name → ``[examples, …]``) and labels, as a trial reads them."""
-
-    inputs: dict[str, NDArray[Any]]
-    labels: NDArray[Any] | None
 
 
 class Meter(Protocol):
@@ -176,7 +166,7 @@ def prepare(workload: Workload, seed: int, cache: Path, meter: Meter | None = No
         if not folder.is_dir():
             with _published(folder) as fresh:
                 prepared, bill = _measured(lambda: workload.prepare(seed), meter or Unmetered())
-                _save(prepared, fresh)
+                save_prepared(prepared, fresh)
                 (fresh / PREPARED_FILE).write_text(canonical_json(asdict(bill)))
     return folder
 
@@ -217,63 +207,29 @@ def _energy(found: Metric | Absence) -> dict[str, Any]:
     }
 
 
-def _save(prepared: Prepared, folder: Path) -> None:
-    arrays = {f"input:{name}": array for name, array in prepared.inputs.items()}
-    arrays |= {f"calibration:{name}": array for name, array in prepared.calibration.items()}
-    if prepared.labels is not None:
-        arrays["labels"] = prepared.labels
-    np.savez(folder / DATA_FILE, allow_pickle=False, **arrays)
-    if prepared.onnx is not None:
-        shutil.copyfile(prepared.onnx, folder / "model.onnx")
-    elif prepared.network is not None:
-        save_network(TorchModel(network=prepared.network), list(prepared.inputs), folder)
-
-
-def load_data(path: Path) -> Data:
-    """Read what :func:`prepare` saved; numpy's own format, pickle refused."""
-    with np.load(path, allow_pickle=False) as arrays:
-        inputs = {name.removeprefix("input:"): arrays[name] for name in arrays.files if name.startswith("input:")}
-        return Data(inputs=inputs, labels=arrays["labels"] if "labels" in arrays.files else None)
-
-
-def _calibration(path: Path) -> dict[str, NDArray[Any]]:
-    prefix = "calibration:"
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
-
-
-def _source_model(folder: Path) -> Model:
-    if (graph := folder / "model.onnx").is_file():
-        return OnnxModel(path=graph)
-    return TorchModel(network=load_network(folder))
-
-
 def _make(recipe: Recipe, source: Path, folder: Path, key: str, meter: Meter) -> Artifact:
     engine = load_catalog().engines[recipe.engine]()
-    calibration = _calibration(source / DATA_FILE)
-    example = {name: array[:2] for name, array in load_data(source / DATA_FILE).inputs.items()}
-    model = _source_model(source)
-
-    def through_the_chain() -> tuple[int | None, int | None]:
-        with tempfile.TemporaryDirectory(prefix="joulemark-build-") as scratch:
-            context = BuildContext(seed=recipe.seed, calibration=calibration, scratch=Path(scratch))
-            finished, counts = _chained(model, recipe, engine.takes, example, context)
-            engine.export(finished, example, folder)
-        return counts
-
-    (parameters, nonzero), bill = _measured(through_the_chain, meter)
-    shipped = sorted(path for path in folder.rglob("*") if path.is_file())
+    chained, bill = _measured(lambda: _export(recipe, engine, source, source, folder), meter)
+    for fold in sorted((source / FOLDS).glob("*")):  # made to be judged by: no part of what ships, nor of its bill
+        within = folder / FOLDS / fold.name
+        within.mkdir(parents=True)
+        _export(recipe, engine, source, fold, within)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    shipped = [path for path in files if path.relative_to(folder).parts[0] != FOLDS]
+    weight = engine.weigh(folder) if isinstance(engine, Weighing) else None
     artifact = Artifact(
         artifact_id=key,
         workload=recipe.workload.name,
         engine=recipe.engine,
         chain=chain_json(recipe.steps),
         stored_bytes=sum(path.stat().st_size for path in shipped),
-        parameters=parameters,
-        nonzero=nonzero,
+        parameters=chained.parameters,
+        nonzero=chained.nonzero,
         build_s=bill.seconds,
         toolchain=" ".join(f"{name}=={version}" for name, version in sorted(engine.toolchain().items())),
-        files={str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped},
+        files={str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        compressed_parameters=weight.parameters if weight else None,
+        compressed_bytes=weight.stored_bytes if weight else None,
         **_energy(bill.energy),
         **_preparation(source),
     )
@@ -281,28 +237,22 @@ def _make(recipe: Recipe, source: Path, folder: Path, key: str, meter: Meter) ->
     return artifact
 
 
-def _chained(
-    model: Model, recipe: Recipe, takes: Stage, example: dict[str, NDArray[Any]], context: BuildContext
-) -> tuple[Model, tuple[int | None, int | None]]:
-    """The model through its recipe, in the form that the engine takes, and its parameters before export."""
-    for step in (s for s in recipe.steps if s.stage is Stage.TORCH):
-        model = step.apply(model, context)
-    counts = _count(model)
-    if takes is Stage.ONNX and isinstance(model, TorchModel):
-        from harness.engines.onnx_export import to_onnx
-
-        model = to_onnx(model, example, context.scratch / "exported.onnx")
-    for step in (s for s in recipe.steps if s.stage is Stage.ONNX):
-        model = step.apply(model, context)
-    return model, counts
-
-
-def _count(model: Model) -> tuple[int | None, int | None]:
-    """Parameters and the non-zero ones among them, before export; unknown for a graph that came as a file."""
-    if not isinstance(model, TorchModel):
-        return None, None
-    tensors: list[Any] = list(model.network.module.parameters())
-    return sum(t.numel() for t in tensors), sum(int(t.count_nonzero()) for t in tensors)
+def _export(recipe: Recipe, engine: Engine, source: Path, own: Path, folder: Path) -> Chained:
+    """Make one model's artifact: the workload's own, or a fold's, whose network and training split are its ``own``."""
+    example = {name: array[:EXPORT_ROWS] for name, array in load_data(source / DATA_FILE).inputs.items()}
+    splits = load_splits(own)
+    with tempfile.TemporaryDirectory(prefix="joulemark-build-") as scratch:
+        context = BuildContext(
+            seed=recipe.seed,
+            calibration=load_calibration(source),
+            scratch=Path(scratch),
+            train=splits.train,
+            validation=splits.validation,
+            task=recipe.workload if isinstance(recipe.workload, Trainable) else None,
+        )
+        made = chained(load_model(own), recipe.steps, engine.takes, example, context)
+        engine.export(made.model, example, folder)
+    return made
 
 
 @contextmanager

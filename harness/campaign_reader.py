@@ -127,7 +127,8 @@ class Reader:
         chain = tuple(step for step in steps if step is not None)
         if entry is None or len(chain) < len(steps):
             raise Refused
-        return Variant(name=entry["name"], engine=entry.get("engine"), steps=chain)
+        only = {key: tuple(entry.get(key, ())) for key in ("workloads", "scenarios")}
+        return Variant(name=entry["name"], engine=entry.get("engine"), steps=chain, **only)
 
     def _step(self, raw: Any, route: Route) -> Step:
         if isinstance(raw, str):

@@ -85,6 +85,8 @@ class VariantShape(BaseModel):
     name: str
     engine: str | None = None
     steps: list[str | dict[str, Any]] = []
+    workloads: list[str] = []
+    scenarios: list[str] = []
 
 
 class FileShape(BaseModel):

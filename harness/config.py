@@ -17,11 +17,13 @@ from harness.campaign_reader import Reader
 from harness.catalog import Catalog, load_catalog
 from harness.rules import problems
 from harness.spec import Campaign
+from harness.variants.protocol import HasControl
 from results.basis import CarbonBasis
 from results.errors import ConfigError
 from results.records import canonical_json, digest
 
 MAX_TOLD: Final = 5
+CONTROL_SUFFIX: Final = "-control"
 
 
 def load_campaign(
@@ -47,7 +49,7 @@ def load_campaign(
     if isinstance(source, Campaign):
         if overrides:
             raise ConfigError("a Campaign takes no overrides", where="campaign", fix="use dataclasses.replace")
-        campaign = dataclasses.replace(source, trust=trust or source.trust)
+        campaign = with_controls(dataclasses.replace(source, trust=trust or source.trust))
         _refuse(Document(source="campaign", folder=Path.cwd(), root=None), problems(campaign, catalog))
         return campaign
     document = from_mapping(source) if isinstance(source, Mapping) else read(Path(source))
@@ -61,7 +63,19 @@ def load_campaign(
     _refuse(document, reader.problems)
     assert campaign_or_none is not None, "a campaign without problems has all its parts"
     _refuse(document, problems(campaign_or_none, catalog))
-    return campaign_or_none
+    return with_controls(campaign_or_none)
+
+
+def with_controls(campaign: Campaign) -> Campaign:
+    """The campaign with the control of every variant that needs one, unless the same chain is in it already."""
+    variants = list(campaign.variants)
+    for variant in campaign.variants:
+        steps = tuple(step.control() if isinstance(step, HasControl) else step for step in variant.steps)
+        control = dataclasses.replace(variant, name=f"{variant.name}{CONTROL_SUFFIX}", steps=steps)
+        there = {(other.engine, other.steps, other.workloads) for other in variants}
+        if (control.engine, control.steps, control.workloads) not in there:
+            variants.append(control)
+    return dataclasses.replace(campaign, variants=tuple(variants))
 
 
 def content_hash(campaign: Campaign) -> str:
@@ -99,6 +113,7 @@ def _content(campaign: Campaign) -> dict[str, Any]:
                 "name": variant.name,
                 "engine": variant.engine,
                 "steps": [{step.name: _settings(step)} for step in variant.steps],
+                **{key: list(names) for key in ("workloads", "scenarios") if (names := getattr(variant, key))},
             }
             for variant in campaign.variants
         ],

@@ -239,6 +239,7 @@ def _arm_record(planned: PlannedArm, artifact: str | None) -> ArmRecord:
         arm=planned.arm,
         artifact_id=artifact,
         keeps_fp32=planned.variant.keeps_fp32,
+        precisions=" ".join(planned.variant.precisions),
         primary_metric=planned.load.primary,
         quality_metric=quality.name,
         quality_higher_is_better=quality.higher_is_better,

@@ -8,7 +8,7 @@ time it is.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from types import MappingProxyType
@@ -48,10 +48,12 @@ def resolve_engine(variant: Variant, workload: Workload) -> str:
 
 
 def arms(campaign: Campaign) -> tuple[PlannedArm, ...]:
-    """Every workload × variant × scenario × placement, in the order of the file."""
+    """Every workload × variant × scenario × placement that go together, in the order of the file."""
     planned = []
     axes = (campaign.workloads, campaign.variants, campaign.scenarios, campaign.placements)
     for workload, variant, load, placement in product(*axes):
+        if not variant.fits(workload.name, load.label):
+            continue
         recipe = _recipe(campaign, workload, variant)
         arm = Arm(
             workload=workload.name,
@@ -68,6 +70,8 @@ def recipes(campaign: Campaign) -> tuple[Recipe, ...]:
     """What has to be built, each once: workload × chain of steps × engine, in the order of the file."""
     unique: dict[tuple[object, ...], Recipe] = {}
     for workload, variant in product(campaign.workloads, campaign.variants):
+        if not any(variant.fits(workload.name, load.label) for load in campaign.scenarios):
+            continue
         recipe = _recipe(campaign, workload, variant)
         unique.setdefault((workload.name, recipe.engine, recipe.steps), recipe)
     return tuple(unique.values())
@@ -82,8 +86,7 @@ def plan(campaign: Campaign, campaign_id: str, attempts: Attempts = _NONE) -> tu
     every_arm = arms(campaign)
     trials = []
     for block in range(campaign.repeats):
-        for position, index in enumerate(_order(campaign.seed, block, len(every_arm))):
-            planned = every_arm[index]
+        for position, planned in enumerate(_order(campaign.seed, block, every_arm)):
             number, status = attempts.get((planned.arm, block), (0, None))
             if status in FINAL_STATUSES:
                 continue
@@ -102,11 +105,21 @@ def _recipe(campaign: Campaign, workload: Workload, variant: Variant) -> Recipe:
     )
 
 
-def _order(seed: int, block: int, size: int) -> list[int]:
-    """A block's order: drawn for even blocks, the reverse of the one before for odd ones."""
-    order = list(range(size))
-    random.Random(f"{seed}/{block // 2}").shuffle(order)
-    return order[::-1] if block % 2 else order
+def _order(seed: int, block: int, every_arm: Sequence[PlannedArm]) -> list[PlannedArm]:
+    """A block's order: drawn for even blocks, the reverse of the one before for odd ones.
+
+    Arms that are compared with each other, of one workload, scenario and device, follow each other closely, so that
+    in a campaign of many workloads a pair is not torn apart by minutes in which the machine drifts.
+    """
+    cells: dict[tuple[str, str, str], list[PlannedArm]] = {}
+    for planned in every_arm:
+        cells.setdefault((planned.arm.workload, planned.arm.scenario, planned.arm.device), []).append(planned)
+    drawn, order = random.Random(f"{seed}/{block // 2}"), list(cells.values())
+    drawn.shuffle(order)
+    for cell in order:
+        drawn.shuffle(cell)
+    flat = [planned for cell in order for planned in cell]
+    return flat[::-1] if block % 2 else flat
 
 
 def _trial(campaign: Campaign, planned: PlannedArm, key: TrialKey) -> Trial:

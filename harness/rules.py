@@ -24,7 +24,14 @@ MAX_NAME: Final = 100
 MAX_BATCH: Final = 2**20
 MAX_TRIALS: Final = 1_000_000
 _NAME = re.compile(r"\w[\w .+\-/:@()%=,]*(?<! )")
-_FORMS: Final = {Stage.TORCH: "a torch module", Stage.ONNX: "an ONNX graph"}
+_FORMS: Final = {
+    Stage.TORCH: "a torch module",
+    Stage.EXPORT: "a torch module, which it exports",
+    Stage.NATIVE: "what the engine takes",
+    Stage.ONNX: "the ONNX graph",
+}
+_RANKS: Final = {Stage.TORCH: 0, Stage.EXPORT: 1, Stage.NATIVE: 2, Stage.ONNX: 2}
+_NEEDS_TORCH: Final = frozenset({Stage.TORCH, Stage.EXPORT})
 
 
 def problems(campaign: Campaign, catalog: Catalog) -> Iterator[Problem]:
@@ -42,7 +49,7 @@ def _counts(campaign: Campaign) -> Iterator[Problem]:
     if campaign.repeats < 1:
         yield Problem(("repeats",), f"is {campaign.repeats}", "use 1 or more: each repeat runs every arm once")
     axes = (campaign.workloads, campaign.variants, campaign.scenarios, campaign.placements)
-    trials = campaign.repeats * math.prod(len(axis) for axis in axes)
+    trials = campaign.repeats * math.prod(len(axis) for axis in axes)  # or fewer, where variants name workloads
     if trials > MAX_TRIALS:
         yield Problem(("repeats",), f"the campaign has {trials:,} trials", f"keep it within {MAX_TRIALS:,}")
 
@@ -127,22 +134,39 @@ def _chain(variant: Variant, route: Route, campaign: Campaign, catalog: Catalog)
             (*route, "engine"), f"unknown engine `{shown(variant.engine)}`", nearest(variant.engine, catalog.engines)
         )
         return
+    yield from _only(variant, route, campaign)
     found = _stage_order(variant)
-    for workload in campaign.workloads:
+    for workload in (one for one in campaign.workloads if variant.fits(one.name)):
         found = found or _form(variant, workload, catalog) or _engine(variant, workload, catalog)
     if found is not None:
         yield Problem((*route, *found.route), found.what, found.fix)
 
 
+def _only(variant: Variant, route: Route, campaign: Campaign) -> Iterator[Problem]:
+    """Workloads and scenarios that a variant names must be there."""
+    there = {"workloads": [w.name for w in campaign.workloads], "scenarios": [s.label for s in campaign.scenarios]}
+    for key, known in there.items():
+        for index, name in enumerate(getattr(variant, key)):
+            if name not in known:
+                noun = key.removesuffix("s")
+                yield Problem((*route, key, index), f"no {noun} is named `{shown(name)}`", nearest(name, known))
+
+
 def _stage_order(variant: Variant) -> Problem | None:
-    graph: tuple[int, Step] | None = None
+    """A chain goes from the network to its export to what the engine takes, and never back."""
+    latest: tuple[int, Step] | None = None
     for index, step in enumerate(variant.steps):
-        if step.stage == Stage.ONNX:
-            graph = graph or (index, step)
-        elif graph is not None:
-            earlier = f"`{graph[1].name}` (steps[{graph[0]}])"
-            what = f"`{step.name}` works on a torch module, but {earlier} comes before it and works on the ONNX graph"
-            return Problem(("steps", index), what, f"put `{step.name}` before `{graph[1].name}`")
+        if latest is not None and _RANKS[step.stage] < _RANKS[latest[1].stage]:
+            earlier = f"`{latest[1].name}` (steps[{latest[0]}])"
+            what = f"`{step.name}` works on {_FORMS[step.stage]}, but {earlier} comes before it and works on "
+            return Problem(
+                ("steps", index), what + _FORMS[latest[1].stage], f"put `{step.name}` before `{latest[1].name}`"
+            )
+        if latest is not None and step.stage == latest[1].stage == Stage.EXPORT:
+            what = f"`{step.name}` and `{latest[1].name}` both export the network"
+            return Problem(("steps", index), what, "keep one of them")
+        if latest is None or _RANKS[step.stage] > _RANKS[latest[1].stage]:
+            latest = (index, step)
     return None
 
 
@@ -150,9 +174,9 @@ def _form(variant: Variant, workload: Workload, catalog: Catalog) -> Problem | N
     if workload.form != Stage.ONNX:
         return None
     for index, step in enumerate(variant.steps):
-        if step.stage == Stage.TORCH:
+        if step.stage in _NEEDS_TORCH:
             what = f"`{step.name}` works on a torch module, but the workload `{workload.name}` is an ONNX graph"
-            others = [name for name, other in catalog.steps.items() if other.stage == Stage.ONNX]
+            others = [name for name, other in catalog.steps.items() if other.stage not in _NEEDS_TORCH]
             return Problem(("steps", index), what, f"use steps that work on graphs: {', '.join(others) or 'none'}")
     return None
 
@@ -180,7 +204,7 @@ def _engine(variant: Variant, workload: Workload, catalog: Catalog) -> Problem |
 
 
 def _engines_for(step: Step, catalog: Catalog) -> str:
-    stage_ok = [n for n, e in catalog.engines.items() if step.stage == Stage.TORCH or e.takes == Stage.ONNX]
+    stage_ok = [n for n, e in catalog.engines.items() if step.stage != Stage.ONNX or e.takes == Stage.ONNX]
     fitting = [name for name in stage_ok if step.engines is None or name in step.engines]
     if fitting:
         return "use " + " or ".join(f"`engine: {name}`" for name in fitting)

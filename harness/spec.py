@@ -61,6 +61,20 @@ class Variant:
     engine: str | None
     """None takes the engine that fits the workload: torch for a network, onnxruntime for a graph."""
     steps: tuple[Step, ...] = ()
+    workloads: tuple[str, ...] = ()
+    """Names of the workloads that it is made of; empty for all."""
+    scenarios: tuple[str, ...] = ()
+    """Labels of the scenarios that it runs under; empty for all."""
+
+    def fits(self, workload: str, scenario: str | None = None) -> bool:
+        """Whether a campaign makes this variant of a workload, and runs it under a scenario."""
+        wanted = not self.workloads or workload in self.workloads
+        return wanted and (scenario is None or not self.scenarios or scenario in self.scenarios)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What its kernels are to compute in, each once; none for fp32."""
+        return tuple(dict.fromkeys(step.precision for step in self.steps if step.precision))
 
     @property
     def keeps_fp32(self) -> bool:

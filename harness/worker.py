@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +20,15 @@ from numpy.typing import NDArray
 
 from collectors.protocol import Place, Subject
 from collectors.window import Watch, merge
-from harness.build import DATA_FILE, load_data
 from harness.catalog import load_catalog
-from harness.engines.protocol import Session
+from harness.engines.protocol import Engine, Profiled, Session
+from harness.judging import Judge, batches
+from harness.prepared import DATA_FILE, FOLDS, Data, load_data
 from harness.spec import Placement, Trial
 from results.errors import OutOfMemoryError, UnsupportedError
 from results.latency import summarise
 from results.objective import slo_share
-from results.records import Absence, Method, Metric, Observation, Samples, Status, Window
+from results.records import Kernel, Method, Metric, Observation, Samples, Status, Window
 from results.units import BYTE, NS_PER_S
 from scenarios.load.protocol import HasObjective, Until
 from scenarios.warmup import change_point, levels, settle
@@ -77,6 +79,7 @@ class Outcome:
     steady: Samples | None = None
     observation: Observation = NOTHING
     quality_examples: NDArray[np.float64] | None = None
+    kernels: tuple[Kernel, ...] = ()
     idle: tuple[Rest, ...] = ()
     """Before warm-up, and after the window."""
 
@@ -104,7 +107,8 @@ def _measure(job: Job) -> Outcome:
     trial = job.trial
     pin(job.cores)
     catalog = load_catalog()
-    session = catalog.engines[trial.key.arm.engine]().load(job.artifact, _with_threads(trial.placement, job.cores))
+    engine, placement = catalog.engines[trial.key.arm.engine](), _with_threads(trial.placement, job.cores)
+    session = engine.load(job.artifact, placement)
     data = load_data(job.data / DATA_FILE)
     feeds = [session.feed(batch) for batch in batches(data.inputs, trial.load.batch)[:MOST_FEEDS]]
     watch = Watch(
@@ -124,7 +128,9 @@ def _measure(job: Job) -> Outcome:
         timed = _flag(timed, NO_STEADY_STATE)
     if change_point(levels(steady), LEVEL_SHIFT_SHARE) is not None:
         timed = _flag(timed, LEVEL_SHIFT)
-    examples, judged = _judge(trial, session, data.inputs, data.labels)
+    judge = Judge(trial=trial, data=data, sessions=_judges(job, data, session, engine, placement))
+    examples, judged = judge.scores() if trial.judge else (None, NOTHING)
+    kernels = session.kernels(feeds[0]) if trial.judge and isinstance(session, Profiled) else ()
     return Outcome(
         status=Status.OK,
         window=window,
@@ -132,6 +138,7 @@ def _measure(job: Job) -> Outcome:
         steady=steady,
         observation=merge((timed, observed, allocated, judged, _in_time(trial, steady))),
         quality_examples=examples,
+        kernels=kernels,
         idle=idle_before + idle_after,
     )
 
@@ -166,13 +173,6 @@ def pin(cores: tuple[int, ...]) -> None:
 def _with_threads(placement: Placement, cores: tuple[int, ...]) -> Placement:
     """Engines get a number, never "all"."""
     return replace(placement, threads=len(cores))
-
-
-def batches(inputs: dict[str, NDArray[Any]], batch: int) -> list[dict[str, NDArray[Any]]]:
-    """Cut named arrays of shape ``[examples, …]`` into full batches; the last wraps around to the first examples."""
-    count = len(next(iter(inputs.values())))
-    rows = [np.arange(start, start + batch) % count for start in range(0, count, batch)]
-    return [{name: np.ascontiguousarray(array[row]) for name, array in inputs.items()} for row in rows]
 
 
 def _warm_up(trial: Trial, session: Session, feeds: list[Any]) -> tuple[Samples, bool]:
@@ -246,27 +246,11 @@ def _allocator(session: Session) -> Observation:
     )
 
 
-def _judge(
-    trial: Trial, session: Session, inputs: dict[str, NDArray[Any]], labels: NDArray[Any] | None
-) -> tuple[NDArray[np.float64] | None, Observation]:
-    if not trial.judge:
-        return None, Observation()
-    workload = trial.recipe.workload
-    if labels is None:
-        return None, Observation(absences=(Absence(metric="quality", reason="the workload has no labels"),))
-    answers = [session.outputs(session.run(session.feed(batch))) for batch in batches(inputs, trial.load.batch)]
-    outputs = tuple(np.concatenate(parts)[: len(labels)] for parts in zip(*answers, strict=True))
-    examples = np.asarray(workload.score(outputs, labels), dtype=np.float64)
-    quality = float(examples.mean())
-    if not np.isfinite(quality):
-        return None, Observation(absences=(Absence(metric="quality", reason="the outputs are not finite"),))
-    metric = Metric(
-        name="quality",
-        value=quality,
-        unit=workload.quality.unit,
-        method=Method.MEASURED_COUNTER,
-        source=f"{workload.quality.name} on {len(examples)} held-out examples",
-        scope="model",
-        observations=len(examples),
-    )
-    return examples, Observation(metrics=(metric,))
+def _judges(
+    job: Job, data: Data, session: Session, engine: Engine, placement: Placement
+) -> Iterator[tuple[Session, NDArray[np.int64] | None]]:
+    """Who judges which rows: the session that was timed all of them, or each model of a cross-validation its own."""
+    if not data.folds:
+        yield session, None
+    for number, rows in enumerate(data.folds):
+        yield engine.load(job.artifact / FOLDS / str(number), placement), rows

@@ -32,6 +32,7 @@ VIEWS: Final = (
     "_arm",
     "v_trials",
     "v_samples",
+    "v_kernels",
     "v_readings",
     "v_metrics",
     "v_absences",
@@ -57,7 +58,12 @@ def m002_energy(connection: Connection) -> None:
     connection.execute(sql_text("m002_energy"))
 
 
-MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_records, m002_energy)
+def m003_kernels(connection: Connection) -> None:
+    """What ran in which arithmetic, and what compressed weights take."""
+    connection.execute(sql_text("m003_kernels"))
+
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_records, m002_energy, m003_kernels)
 """Released steps never change: a store in the field has already run them."""
 
 NEWEST: Final = len(MIGRATIONS)

@@ -159,6 +159,21 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """How often an operator ran in one query, by a profiler's word, and in what arithmetic.
+
+    ``precision`` is ``float32 tf32 float16 bfloat16 float8 int8 int4`` or ``sparse``, or ``other`` where an operator
+    computes nothing that has one.
+    """
+
+    operator: str
+    precision: str
+    calls: int
+    is_product: bool
+    """Whether it is a convolution or matrix product, where compression is to gain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What one instrument brings home from one window."""
 
@@ -229,6 +244,10 @@ class Artifact:
     """Separated by spaces."""
     build_energy_reason: str | None = None
     """Why there is no figure, where there is none."""
+    compressed_parameters: int | None = None
+    """Weights stored in fewer bits than fp32 or without their zeros; None where the engine cannot tell."""
+    compressed_bytes: int | None = None
+    """What those take on disk, with scales and bitmaps."""
     prepare_s: float | None = None
     """Seconds to make the workload's own model, which all its variants share and no break-even counts."""
     prepare_energy_j: float | None = None
@@ -270,6 +289,8 @@ class ArmRecord:
     quality_higher_is_better: bool
     fidelity: bool
     """True where quality is agreement with the model's own fp32 outputs, not with labels."""
+    precisions: str = ""
+    """What the recipe's kernels are to compute in, as ``int8``, separated by spaces; empty for fp32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +314,8 @@ class RunRecord:
     absences: tuple[Absence, ...] = ()
     quality_examples: NDArray[np.float64] | None = None
     """Per-example scores of shape ``[examples]``, for quality in pairs."""
+    kernels: tuple[Kernel, ...] = ()
+    """What ran in one query; empty where it was not looked at."""
     session: str = ""  # one run of the driver: only trials of one are paired
 
     @property

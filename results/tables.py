@@ -24,6 +24,7 @@ from results.records import (
     Artifact,
     CampaignRecord,
     Environment,
+    Kernel,
     Metric,
     Reading,
     RunRecord,
@@ -63,6 +64,7 @@ def trial_tables(trial_no: int, record: RunRecord) -> dict[str, pa.Table]:
         "reading": _readings_table(trial_no, record.readings),
         "absence": _absences_table(trial_no, record.absences),
         "quality_example": _examples_table(trial_no, record.quality_examples),
+        "kernel": _kernels_table(trial_no, record.kernels),
     }
     return {name: table for name, table in tables.items() if table.num_rows}
 
@@ -273,6 +275,18 @@ def _examples_table(trial_no: int, scores: NDArray[np.float64] | None) -> pa.Tab
             "trial_no": _repeated(trial_no, found.size),
             "example": np.arange(found.size, dtype=np.int32),
             "score": found,
+        }
+    )
+
+
+def _kernels_table(trial_no: int, kernels: Sequence[Kernel]) -> pa.Table:
+    return pa.table(
+        {
+            "trial_no": _repeated(trial_no, len(kernels)),
+            "operator": pa.array([k.operator for k in kernels], pa.string()),
+            "precision": pa.array([k.precision for k in kernels], pa.string()),
+            "calls": pa.array([k.calls for k in kernels], pa.int64()),
+            "is_product": pa.array([k.is_product for k in kernels], pa.bool_()),
         }
     )
 

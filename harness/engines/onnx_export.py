@@ -14,17 +14,17 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from harness.variants.protocol import OnnxModel, TorchModel
+from harness.variants.protocol import ExportedModel, OnnxModel, TorchModel
 from results.errors import UnsupportedError
 
 _EXPORTER_LOGGERS: Final = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir")
 
 
-def to_onnx(model: TorchModel, example: Mapping[str, NDArray[Any]], path: Path) -> OnnxModel:
+def to_onnx(model: TorchModel | ExportedModel, example: Mapping[str, NDArray[Any]], path: Path) -> OnnxModel:
     """Export a network as a self-contained graph whose inputs have the names of ``example``.
 
     Args:
-        model: the network; it must run in fp32.
+        model: the network, which must run in fp32, or what was exported of it.
         example: name → ``[2, …]``.
         path: the file to write.
 
@@ -33,10 +33,10 @@ def to_onnx(model: TorchModel, example: Mapping[str, NDArray[Any]], path: Path) 
     """
     import torch
 
-    if model.autocast is not None:
+    if isinstance(model, TorchModel) and model.autocast is not None:
         fix = "use the engine `torch`, or leave out `autocast`"
         raise UnsupportedError("autocast is a mode of torch that a graph does not carry", where="to_onnx", fix=fix)
-    program = exported_program(model, example)
+    program = exported_program(model, example) if isinstance(model, TorchModel) else model.program
     with without_chatter():
         torch.onnx.export(
             program,

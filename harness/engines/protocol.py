@@ -8,6 +8,7 @@ A new engine is one file in this package that ends with ``PROVIDES = (MyEngine,)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.spec import Placement
 from harness.variants.protocol import Model, Stage
+from results.records import Kernel, Observation
 
 
 @runtime_checkable
@@ -44,6 +46,50 @@ class Session(Protocol):
     def allocator_peak_bytes(self) -> int | None:
         """Peak of the device allocator since load, or None where there is none."""
         ...
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """A session that can tell what a query is made of."""
+
+    def kernels(self, feed: Any) -> tuple[Kernel, ...]:
+        """The operators that run for one query, by a profiler's word; asked after the window."""
+        ...
+
+
+@runtime_checkable
+class Narrator(Protocol):
+    """A session with figures of its own to tell of the queries since the last time it was asked."""
+
+    def told(self) -> Observation:
+        """Asked after judging, so that it is told of the test inputs."""
+        ...
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A session whose answers to be judged are no plain sequence of queries, as one that trains."""
+
+    def answers(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """What the workload scores: for each output ``[judged examples, …]``."""
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """An engine that can tell which of an artifact's weights are compressed, and what they take."""
+
+    def weigh(self, directory: Path) -> Weight:
+        """Read what ``export`` wrote; run once, at the end of a build."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """Weights stored in fewer bits than fp32 or without their zeros, and the bytes they take, scales included."""
+
+    parameters: int
+    stored_bytes: int
 
 
 @runtime_checkable

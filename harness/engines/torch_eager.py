@@ -10,6 +10,7 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -23,7 +24,7 @@ from harness.spec import Placement
 from harness.variants.protocol import Model, Stage, TorchModel
 from results.errors import UnsupportedError
 from results.units import NS_PER_S
-from scenarios.workloads.protocol import Network
+from scenarios.workloads.protocol import Anatomy, Network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,6 +87,8 @@ def save_network(model: TorchModel, inputs: Sequence[str], directory: Path) -> N
         "capability": model.capability,
         "inputs": list(inputs),
         "bfloat16": halves,
+        "layout": model.layout,
+        "anatomy": asdict(model.network.anatomy) if model.network.anatomy else None,
     }
     (directory / NETWORK_FILE).write_text(json.dumps(settings, indent=1, sort_keys=True))
 
@@ -98,7 +101,8 @@ def load_network(directory: Path) -> Network:
     """
     settings = json.loads((directory / NETWORK_FILE).read_text())
     module = _filled(settings, directory / WEIGHTS_FILE)
-    return Network(module=module, factory=settings["factory"], arguments=settings["arguments"])
+    anatomy = Anatomy(**settings["anatomy"]) if settings["anatomy"] else None
+    return Network(module=module, factory=settings["factory"], arguments=settings["arguments"], anatomy=anatomy)
 
 
 class CpuSession:

@@ -28,6 +28,11 @@ class Autocast:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype is {self.dtype!r}; it must be one of {', '.join(DTYPES)}")
 
+    @property
+    def precision(self) -> str:
+        """Its dtype."""
+        return self.dtype
+
     def apply(self, model: TorchModel, context: BuildContext) -> TorchModel:  # noqa: ARG002 - the protocol's signature
         """Ask the engine to run the model so."""
         return replace(model, autocast=self.dtype)

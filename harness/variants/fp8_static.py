@@ -41,6 +41,7 @@ class Fp8Static:
     stage: ClassVar[Stage] = Stage.TORCH
     engines: ClassVar[frozenset[str] | None] = frozenset({"torch"})
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = "float8"
 
     samples: int | None = 16
     """How many calibration examples to use; None for all of the workload's."""

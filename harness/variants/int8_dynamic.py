@@ -21,6 +21,7 @@ class Int8Dynamic:
     stage: ClassVar[Stage] = Stage.ONNX
     engines: ClassVar[frozenset[str] | None] = frozenset({"onnxruntime"})
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = "int8"
 
     per_channel: bool = True
     """One scale per output channel; one for the whole tensor costs accuracy."""

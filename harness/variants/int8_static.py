@@ -27,6 +27,7 @@ class Int8Static:
     stage: ClassVar[Stage] = Stage.ONNX
     engines: ClassVar[frozenset[str] | None] = frozenset({"onnxruntime"})
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = "int8"
 
     per_channel: bool = True
     """One weight scale per output channel."""

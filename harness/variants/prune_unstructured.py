@@ -21,6 +21,7 @@ class PruneUnstructured:
     stage: ClassVar[Stage] = Stage.TORCH
     engines: ClassVar[frozenset[str] | None] = None
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = None
 
     ratio: float = 0.7
     """The share of weights that become zero."""

@@ -22,6 +22,7 @@ class Tf32:
     stage: ClassVar[Stage] = Stage.TORCH
     engines: ClassVar[frozenset[str] | None] = frozenset({"torch"})
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = "tf32"
 
     def apply(self, model: TorchModel, context: BuildContext) -> TorchModel:  # noqa: ARG002 - the protocol's signature
         """Ask the engine to run the model so."""

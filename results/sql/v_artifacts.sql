@@ -19,6 +19,8 @@ SELECT
     artifact.build_energy_flags,
     artifact.build_energy_reason,
     artifact.prepare_s,
-    artifact.prepare_energy_j
+    artifact.prepare_energy_j,
+    artifact.compressed_parameters,
+    artifact.compressed_bytes
 FROM artifact
 LEFT JOIN (SELECT DISTINCT artifact_id, variant FROM campaign_artifact) AS named USING (artifact_id);

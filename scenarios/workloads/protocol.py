@@ -17,10 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Arrays = Mapping[str, NDArray[Any]]
 """Named inputs, each of shape ``[examples, …]``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anatomy:
+    """Where the parts of a transformer lie, so that recipes can cut it without knowing the architecture.
+
+    All are dotted paths: ``layers`` within the network, to a ``ModuleList``; the others within one layer, to linear
+    layers, but for ``heads``, which is the number of heads that the layer's forward reads.
+    """
+
+    layers: str
+    query: str
+    key: str
+    value: str
+    mix: str
+    """The linear layer after attention, whose inputs are the heads' outputs side by side."""
+    widen: str
+    narrow: str
+    heads: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +53,32 @@ class Network:
     module: nn.Module
     factory: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    anatomy: Anatomy | None = None
+    """None where the network is no transformer whose layers can be told apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Examples with their labels: inputs of shape ``[examples, …]`` by name, labels ``[examples, …]``."""
+
+    inputs: Arrays
+    labels: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """One of a cross-validation's models, and the rows of the test inputs that it has not seen in training.
+
+    Where a workload has folds, its ``labels`` lie beside all rows, a variant is made of every fold's network in the
+    same way, and each example is judged by the models that have not seen it.
+    """
+
+    network: Network
+    rows: NDArray[np.int64]
+    train: Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +95,12 @@ class Prepared:
     calibration: Arrays
     network: Network | None = None
     onnx: Path | None = None
+    train: Split | None = None
+    """For recipes that train: no example of it is in the test inputs. None where there is nothing to train on."""
+    validation: Split | None = None
+    """For recipes that choose: thresholds, and which epoch to keep. None where there is nothing to choose by."""
+    folds: tuple[Fold, ...] = ()
+    """Models beyond ``network``, judged in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +111,8 @@ class Quality:
     unit: str = "1"
     higher_is_better: bool = True
     fidelity: bool = False
+    absence: str | None = None
+    """Why there is none, where a workload has no labels: as ``the weights are random``."""
 
 
 @runtime_checkable
@@ -103,4 +156,16 @@ class HasTokens(Protocol):
     @property
     def tokens_per_inference(self) -> int | None:
         """Tokens in one sample through the model, padding included; None where it does not take tokens."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A workload whose network recipes may train further: it says what is to become small.
+
+    Answers are logits over the last dimension, ``[batch, …, classes]``; labels are class numbers ``[batch, …]``.
+    """
+
+    def loss(self, answers: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar to be differentiated."""
         ...

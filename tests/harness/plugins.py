@@ -26,6 +26,7 @@ class Cast:
     stage: ClassVar[Stage] = Stage.TORCH
     engines: ClassVar[frozenset[str] | None] = frozenset({"torch"})
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = None
     dtype: Literal["bfloat16", "float16"] = "bfloat16"
 
     def apply(self, model: Any, context: BuildContext) -> Model:
@@ -38,6 +39,7 @@ class Prune:
     stage: ClassVar[Stage] = Stage.TORCH
     engines: ClassVar[frozenset[str] | None] = None
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = None
     ratio: float = 0.5
 
     def __post_init__(self) -> None:
@@ -54,6 +56,7 @@ class Quantize:
     stage: ClassVar[Stage] = Stage.ONNX
     engines: ClassVar[frozenset[str] | None] = frozenset({"onnxruntime"})
     keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = None
     per_channel: bool = True
     skip: tuple[str, ...] = ()
 

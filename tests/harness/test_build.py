@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import artifact_id, build, cached, load_data, prepare, verify
+from harness.build import artifact_id, build, cached, prepare, verify
 from harness.config import load_campaign
 from harness.plan import recipes
+from harness.prepared import load_data
 from harness.spec import Recipe
 from results.errors import BuildError, ConfigError
 from results.records import Method, Metric, Window

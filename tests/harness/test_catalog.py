@@ -93,6 +93,7 @@ def test_a_step_must_be_a_frozen_dataclass() -> None:
         stage: ClassVar[str] = "torch"
         engines: ClassVar[None] = None
         keeps_fp32: ClassVar[bool] = True
+        precision: ClassVar[str | None] = None
 
         def apply(self) -> None:
             pass

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from harness.agent import outcome_of, whole_cores
-from harness.worker import Outcome, _status_of, batches
+from harness.judging import batches
+from harness.worker import Outcome, _status_of
 from harness.zygote import Ended
 from results.records import Status
 
