@@ -31,6 +31,8 @@ class Plan:
     batch: int = 32
     peak_learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    seed: int = 0
+    """Of order, dropout and augmentation."""
 
 
 def fit(
@@ -38,7 +40,6 @@ def fit(
     epoch: Callable[[np.random.Generator], Arrays],
     loss: BatchLoss,
     plan: Plan,
-    seed: int,
     *,
     after_step: Callable[[float], None] | None = None,
 ) -> None:
@@ -51,15 +52,14 @@ def fit(
         loss: as :data:`BatchLoss`.
         plan: epochs, batch and learning rate; an incomplete last batch of an epoch is left out, as long as there is
             a complete one.
-        seed: of order, dropout and augmentation.
         after_step: called after each optimizer step with the share of all steps that is done, from 0 to 1: to keep
             pruned weights at zero, say.
     """
     import torch
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(plan.seed)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    examples = len(next(iter(epoch(np.random.default_rng(seed)).values())))
+    examples = len(next(iter(epoch(np.random.default_rng(plan.seed)).values())))
     size = min(plan.batch, examples)
     steps, done = examples // size, 0
     was_training = module.training
