@@ -156,7 +156,8 @@ def find_campaign(given: str | Path) -> Path:
     path = Path(given)
     if path.exists() or path.suffix or path.name != str(path):
         return path
-    shipped = {file.stem: file for file in (Path(scenarios.__file__).parent / "campaigns").glob("*.yaml")}
+    folder = Path(scenarios.__file__).parent / "campaigns"
+    shipped = {file.stem: file for file in folder.glob("*.yaml") if "." not in file.stem}
     if path.name not in shipped:
         known = ", ".join(sorted(shipped))
         fix = f"give a file, or a shipped campaign: {known}"

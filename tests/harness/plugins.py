@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal
@@ -59,6 +59,52 @@ class Quantize:
     precision: ClassVar[str | None] = None
     per_channel: bool = True
     skip: tuple[str, ...] = ()
+
+    def apply(self, model: Any, context: BuildContext) -> Model:
+        return model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teach:
+    name: ClassVar[str] = "teach"
+    stage: ClassVar[Stage] = Stage.TORCH
+    engines: ClassVar[frozenset[str] | None] = None
+    keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = None
+    teacher: bool = True
+    student: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def apply(self, model: Any, context: BuildContext) -> Model:
+        return model
+
+    def control(self) -> Teach:
+        return replace(self, teacher=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    name: ClassVar[str] = "export"
+    stage: ClassVar[Stage] = Stage.EXPORT
+    engines: ClassVar[frozenset[str] | None] = None
+    keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = "int8"
+
+    def apply(self, model: Any, context: BuildContext) -> Model:
+        return model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportAgain(Export):
+    name: ClassVar[str] = "export-again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    name: ClassVar[str] = "pack"
+    stage: ClassVar[Stage] = Stage.NATIVE
+    engines: ClassVar[frozenset[str] | None] = None
+    keeps_fp32: ClassVar[bool] = False
+    precision: ClassVar[str | None] = "int4"
 
     def apply(self, model: Any, context: BuildContext) -> Model:
         return model
@@ -170,7 +216,23 @@ class Watch:
         return Observation()
 
 
-PROVIDES = (Cast, Prune, Quantize, TorchLike, GraphLike, OneByOne, InBulk, Digits, Graph, Factory, Watch)
+PROVIDES = (
+    Cast,
+    Prune,
+    Quantize,
+    Teach,
+    Export,
+    ExportAgain,
+    Pack,
+    TorchLike,
+    GraphLike,
+    OneByOne,
+    InBulk,
+    Digits,
+    Graph,
+    Factory,
+    Watch,
+)
 
 
 def provider(origin: str, *plugins: object) -> Provider:

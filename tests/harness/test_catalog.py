@@ -39,7 +39,7 @@ def test_plugins_are_listed_under_their_seam_sorted_by_name() -> None:
         "collectors": list(catalog.collectors),
     } == {
         "workloads": ["digits-cnn", "onnx", "torch"],
-        "steps": ["autocast", "int8-static", "prune-unstructured"],
+        "steps": ["autocast", "export", "export-again", "int8-static", "pack", "prune-unstructured", "teach"],
         "engines": ["onnxruntime", "torch"],
         "loads": ["offline", "single-stream"],
         "collectors": ["watch"],

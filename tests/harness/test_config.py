@@ -24,6 +24,7 @@ from tests.harness.plugins import (
     OneByOne,
     Prune,
     Quantize,
+    Teach,
     small_campaign,
     small_catalog,
 )
@@ -327,6 +328,36 @@ WRONG = [
         "`offline/32` is",
         "remove",
     ),
+    (
+        {"variants": [{"name": "v", "workloads": ["digits"]}]},
+        "variants[0].workloads[0]",
+        "no workload",
+        "`digits-cnn`?",
+    ),
+    (
+        {"variants": [{"name": "v", "scenarios": ["offline/16"]}]},
+        "variants[0].scenarios[0]",
+        "no scenario is named `offline/16`",
+        "`offline/32`?",
+    ),
+    (
+        {"variants": [{"name": "v", "steps": ["pack", "export"]}]},
+        "variants[0].steps[1]",
+        "`export` works on a torch module, which it exports, but `pack` (steps[0]) comes before it",
+        "put `export` before `pack`",
+    ),
+    (
+        {"variants": [{"name": "v", "steps": ["export", "prune-unstructured"]}]},
+        "variants[0].steps[1]",
+        "`prune-unstructured` works on a torch module, but `export` (steps[0]) comes before it",
+        "put `prune-unstructured` before `export`",
+    ),
+    (
+        {"variants": [{"name": "v", "steps": ["export", "export-again"]}]},
+        "variants[0].steps[1]",
+        "`export-again` and `export` both export the network",
+        "keep one of them",
+    ),
     ({"placements": []}, "placements", "is empty", "list at least one"),
     ({"placements": [{"device": "tpu"}]}, "placements[0].device", "should be 'cpu' or 'cuda'", "correct"),
     ({"placements": [{"threads": 0}]}, "placements[0].threads", "is 0, but should be 'all' or", "correct"),
@@ -610,3 +641,30 @@ def test_a_campaign_of_a_million_trials_is_refused() -> None:
     placements = [{"threads": threads} for threads in range(1, 101)]
     error = _error(scenarios=loads, placements=placements, repeats=100)
     assert error.what == "the campaign has 8,000,000 trials"
+
+
+def test_a_step_that_proves_nothing_alone_brings_its_control() -> None:
+    """The same variant without what the step is to show the worth of runs beside it; never twice."""
+    student = {"name": "student", "steps": [{"teach": {"student": {"width": 8}}}], "workloads": ["digits-cnn"]}
+    campaign = _load(variants=["fp32", student])
+    assert [variant.name for variant in campaign.variants] == ["fp32", "student", "student-control"]
+    taught, alone = campaign.variants[1:]
+    assert alone == dataclasses.replace(
+        taught, name="student-control", steps=(Teach(teacher=False, student={"width": 8}),)
+    )
+    assert load_campaign(campaign, catalog=CATALOG) == campaign
+    own = {
+        "name": "mine",
+        "steps": [{"teach": {"teacher": False, "student": {"width": 8}}}],
+        "workloads": ["digits-cnn"],
+    }
+    assert [v.name for v in _load(variants=["fp32", student, own]).variants] == ["fp32", "student", "mine"]
+
+
+def test_a_native_step_goes_with_either_kind_of_engine() -> None:
+    """It works on what the engine takes, after what works on the network and beside what works on the graph."""
+    variants = [
+        {"name": "a", "steps": ["prune-unstructured", "export", "pack"]},
+        {"name": "b", "engine": "onnxruntime", "steps": ["export", "pack", "int8-static", "pack"]},
+    ]
+    assert [variant.precisions for variant in _load(variants=variants).variants] == [("int8", "int4"), ("int8", "int4")]

@@ -159,3 +159,34 @@ def test_a_variant_without_engine_takes_the_one_that_fits_the_workload(tmp_path:
         "onnxruntime",
         "onnxruntime",
     ]
+
+
+def test_arms_that_are_compared_follow_each_other() -> None:
+    """A block runs one workload and scenario after another, so that pairs lie seconds apart, each cell in an own order."""
+    for order in _by_block(plan(_campaign(repeats=4), "c")).values():
+        cells = [arm.scenario for arm in order]
+        assert sorted(cells[:4]) == [cells[0]] * 4
+        assert sorted(cells[4:]) == [cells[4]] * 4
+        assert cells[0] != cells[4]
+
+
+def test_a_variant_that_names_workloads_and_scenarios_runs_there_alone() -> None:
+    """Other workloads do not build it, other scenarios do not run it."""
+    variants = [
+        "fp32",
+        {"name": "at-one", "engine": "onnxruntime", "scenarios": ["single-stream/1"]},
+        {"name": "elsewhere", "steps": ["prune-unstructured"], "workloads": ["small-digits"]},
+    ]
+    workloads = ["digits-cnn", {"digits-cnn": {"name": "small-digits", "epochs": 1}}]
+    campaign = _campaign(variants=variants, workloads=workloads)
+    run = {(p.arm.workload, p.arm.variant, p.arm.scenario) for p in arms(campaign)}
+    assert len(run) == 2 * (2 + 1) + 2
+    assert {scenario for _, variant, scenario in run if variant == "at-one"} == {"single-stream/1"}
+    assert {workload for workload, variant, _ in run if variant == "elsewhere"} == {"small-digits"}
+    assert [(r.workload.name, len(r.steps)) for r in recipes(campaign)] == [
+        ("digits-cnn", 0),
+        ("digits-cnn", 0),
+        ("small-digits", 0),
+        ("small-digits", 0),
+        ("small-digits", 1),
+    ]
