@@ -162,7 +162,7 @@ def test_a_variant_without_engine_takes_the_one_that_fits_the_workload(tmp_path:
 
 
 def test_arms_that_are_compared_follow_each_other() -> None:
-    """A block runs one workload and scenario after another, so that pairs lie seconds apart, each cell in an own order."""
+    """A block runs one workload and scenario after the other, so that pairs lie seconds apart."""
     for order in _by_block(plan(_campaign(repeats=4), "c")).values():
         cells = [arm.scenario for arm in order]
         assert sorted(cells[:4]) == [cells[0]] * 4
