@@ -40,7 +40,7 @@ bench: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,nlp]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,nlp,compress]"
 	touch $(STAMP)
 
 clean:
