@@ -19,6 +19,7 @@ from tests.results.stored_facts import arm_record, campaign, record
 FROZEN = {
     "m001_records": "354d6f0fa53dbedca77a600648f0d90fa5e864b967d26195a669e2af0ebf930b",
     "m002_energy": "57415838da6b7275ddfab50b9d14d27f384059460b01bd93df7850cf280f6eb1",
+    "m003_kernels": "75f7e9d89b02d76df89828e65f8f3c94f423d36a6b1f540a580f26c8de44a387",
 }
 """Migration → sha256 of its SQL: a released one never changes, for stores in the field have run it."""
 

@@ -30,10 +30,11 @@ COLUMNS = {
     "v_readings": "trial_id collector device metric at_ns value unit",
     "v_metrics": "trial_id workload variant engine scenario device metric value unit lo hi method source flags "
     "scope observations largest_gap_s",
+    "v_kernels": f"trial_id campaign_id artifact_id {ARM} operator precision calls is_product",
     "v_absences": "trial_id metric reason",
     "v_artifacts": "artifact_id workload variant engine stored_bytes parameters nonzero build_s build_energy_j chain "
     "toolchain build_energy_lo_j build_energy_hi_j build_energy_method build_energy_source build_energy_flags "
-    "build_energy_reason prepare_s prepare_energy_j",
+    "build_energy_reason prepare_s prepare_energy_j compressed_parameters compressed_bytes",
     "v_environments": " ".join(["environment_id", *(f.name for f in fields(Environment))]),
     "v_summary": "campaign_id campaign workload variant engine scenario device n_trials latency_p50_s latency_p90_s "
     "latency_p99_s throughput_per_s peak_rss_bytes peak_gpu_bytes artifact_bytes energy_j_per_inference energy_method "
