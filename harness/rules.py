@@ -134,7 +134,7 @@ def _chain(variant: Variant, route: Route, campaign: Campaign, catalog: Catalog)
             (*route, "engine"), f"unknown engine `{shown(variant.engine)}`", nearest(variant.engine, catalog.engines)
         )
         return
-    yield from _only(variant, route, campaign)
+    yield from _only(variant, route, campaign, catalog)
     found = _stage_order(variant)
     for workload in (one for one in campaign.workloads if variant.fits(one.name)):
         found = found or _form(variant, workload, catalog) or _engine(variant, workload, catalog)
@@ -142,9 +142,13 @@ def _chain(variant: Variant, route: Route, campaign: Campaign, catalog: Catalog)
         yield Problem((*route, *found.route), found.what, found.fix)
 
 
-def _only(variant: Variant, route: Route, campaign: Campaign) -> Iterator[Problem]:
-    """Workloads and scenarios that a variant names must be there."""
-    there = {"workloads": [w.name for w in campaign.workloads], "scenarios": [s.label for s in campaign.scenarios]}
+def _only(variant: Variant, route: Route, campaign: Campaign, catalog: Catalog) -> Iterator[Problem]:
+    """Workloads and scenarios that a variant names must be known.
+
+    A shipped workload need not be in the campaign: ``--set workloads=[…]`` then leaves out the variants of the others.
+    """
+    workloads = [*(workload.name for workload in campaign.workloads), *catalog.workloads]
+    there = {"workloads": workloads, "scenarios": [load.label for load in campaign.scenarios]}
     for key, known in there.items():
         for index, name in enumerate(getattr(variant, key)):
             if name not in known:

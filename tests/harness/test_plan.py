@@ -190,3 +190,9 @@ def test_a_variant_that_names_workloads_and_scenarios_runs_there_alone() -> None
         ("small-digits", 0),
         ("small-digits", 1),
     ]
+
+
+def test_a_variant_of_a_shipped_workload_that_the_campaign_leaves_out_is_left_out() -> None:
+    """``--set workloads=[…]`` makes a smaller campaign of a large one, its variants as they are."""
+    variants = ["fp32", {"name": "graphs", "engine": "onnxruntime", "workloads": ["onnx"]}]
+    assert {planned.variant.name for planned in arms(_campaign(variants=variants))} == {"fp32"}
