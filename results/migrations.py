@@ -44,6 +44,7 @@ VIEWS: Final = (
     "v_energy",
     "v_carbon",
     "v_break_even",
+    "v_pareto",
 )
 """Files of ``results/sql`` without ``.sql``, each after those it reads."""
 

@@ -82,7 +82,7 @@ def asked(  # noqa: PLR0917 - what is asked, of which view, campaign and arm
 
 def test_every_view_has_one_row_an_arm_however_often_it_failed_or_was_built(reader: Reader) -> None:
     """Seven arms in two campaigns: shared artifacts and second attempts multiply nothing."""
-    for view, rows in (("v_summary", 7), ("v_carbon", 7), ("v_break_even", 7), ("v_energy", 28)):
+    for view, rows in (("v_summary", 7), ("v_carbon", 7), ("v_break_even", 7), ("v_pareto", 7), ("v_energy", 28)):
         assert reader.sql(f"SELECT count(*) FROM {view}").fetchall() == [(rows,)], view
 
 

@@ -54,6 +54,8 @@ COLUMNS = {
     "v_break_even": f"campaign_id campaign {ARM} build_energy_j build_energy_method energy_j_per_inference "
     "energy_method baseline_variant baseline_energy_j_per_inference saving_j_per_inference saving_lo_j_per_inference "
     "saving_hi_j_per_inference break_even_inferences break_even_lo break_even_hi outcome reason",
+    "v_pareto": f"campaign_id campaign {ARM} primary_metric latency_p50_s throughput_per_s energy_j_per_inference "
+    "energy_method quality quality_higher_is_better artifact_bytes is_on_front dominated_by reason",
 }
 ENERGY = "energy_j_per_inference"
 
