@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.engines import weights
+from harness.engines.sparse_layers import with_layout
 from harness.engines.torch_tensors import arrays, moved
 from harness.spec import Placement
 from harness.variants.protocol import Model, Stage, TorchModel
@@ -66,6 +67,7 @@ class TorchEager:
         device = _device(placement)
         _set_precision(settings, placement)
         module = load_network(directory).module.to(device).eval()
+        module = with_layout(module, settings["layout"], placement.device)
         run = _answering(module, settings["autocast"], placement.device)
         inputs = tuple(settings["inputs"])
         return CpuSession(run, inputs) if placement.device == "cpu" else CudaSession(run, inputs, device)
