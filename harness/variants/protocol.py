@@ -81,6 +81,8 @@ class StagedModel:
     again: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """What each part is, for reports: as ``layer 2``."""
+    layers: tuple[int, ...] = ()
+    """How many of the network's layers each part runs."""
     examples: tuple[Mapping[str, NDArray[Any]], ...] = ()
     """For each part, inputs by name that it can be exported with, ``[2, …]``."""
 
