@@ -61,7 +61,7 @@ def build(reader: Source, campaign_id: str | None = None) -> Report:
     Raises:
         NoBaselineError: if the store holds no such campaign, or several.
     """
-    campaign = _find_campaign(reader, campaign_id)
+    campaign = find_campaign(reader, campaign_id)
     this = campaign["campaign_id"]
     tables = _tables(reader, campaign, this)
     provenance = _provenance(reader, campaign, this)
@@ -82,7 +82,12 @@ def build(reader: Source, campaign_id: str | None = None) -> Report:
     )
 
 
-def _find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
+def find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
+    """The row of ``v_campaigns`` that has this id, or a prefix or name of it, or else the latest.
+
+    Raises:
+        NoBaselineError: if the store holds no such campaign, or several.
+    """
     stored = _rows(reader, queries.CAMPAIGNS)
     if not stored:
         raise NoBaselineError("the store holds no campaign yet", fix="run `joulemark run CAMPAIGN.yaml` first")
