@@ -1,7 +1,7 @@
 """AOTInductor: the network compiled ahead of time, by torch, into native code for this CPU.
 
-The best that torch itself does in fp32. An artifact is one ``model.pt2``; loading it neither compiles nor imports the
-compiler. The module must not know what was done to the weights.
+The best that torch itself does, its weights being folded into the code as constants. An artifact is one ``model.pt2``;
+loading it neither compiles nor imports the compiler. The module must not know what was done to the weights.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from numpy.typing import NDArray
 
-from harness.engines.onnx_export import exported_program, without_chatter
+from harness.engines import aoti_source
+from harness.engines.cascade import CascadeSession, export_parts, is_cascade, load_parts
+from harness.engines.compiling import PACKAGE_FILE, compiled, opened, require_compiler
+from harness.engines.onnx_export import exported_program
 from harness.engines.torch_tensors import arrays, moved
 from harness.spec import Placement
 from harness.variants.instruction_set import instruction_set
-from harness.variants.protocol import Model, Stage, TorchModel
+from harness.variants.protocol import ExportedModel, Model, Stage, StagedModel, TorchModel
 from results.errors import UnsupportedError
+from results.records import Kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-PACKAGE_FILE: Final = "model.pt2"
 INPUTS_FILE: Final = "inputs.json"
-MODEL_NAME: Final = "model"
-"""The name that torch gives the only model of a package."""
 
 
 class AotInductor:
@@ -47,40 +48,40 @@ class AotInductor:
         Raises:
             UnsupportedError: if the network cannot be traced or compiled, runs mixed precision, or is a graph.
         """
-        if not isinstance(model, TorchModel):
+        if isinstance(model, StagedModel):
+            export_parts(self, model, directory)
+            return
+        if not isinstance(model, TorchModel | ExportedModel):
             fix = "use the engine `onnxruntime`"
             raise UnsupportedError("AOTInductor compiles modules, not ONNX graphs", where=self.name, fix=fix)
-        if model.autocast is not None:
-            raise UnsupportedError("autocast is not compiled", where=self.name, fix="use the engine `torch`")
-        _require_compiler()
-        program = exported_program(model, example)
-        _compile(program, directory / PACKAGE_FILE)
+        if isinstance(model, TorchModel) and model.autocast is not None:
+            fix = "use `half`, which is compiled and shrinks weights as well, or the engine `torch`"
+            raise UnsupportedError("autocast is not compiled", where=self.name, fix=fix)
+        require_compiler()
+        compiled(exported_program(model, example), example, model.compiler, directory / PACKAGE_FILE)
         (directory / INPUTS_FILE).write_text(json.dumps(list(example)))
 
-    def load(self, directory: Path, placement: Placement) -> CompiledSession:
+    def load(self, directory: Path, placement: Placement) -> CompiledSession | CascadeSession:
         """Open the package.
 
         Raises:
             UnsupportedError: on any device but the CPU.
         """
+        if is_cascade(directory):
+            return load_parts(self, directory, placement)
         if placement.device != "cpu":
             fix = "use the engine `torch` there, or `device: cpu`"
             raise UnsupportedError("the package is compiled for the CPU", where="placements", fix=fix)
-        import torch
-
-        # The binding of the loader that C++ programs use: torch._inductor.aoti_load_package wraps the same object, but
-        # first imports the compiler (2 s, 150 MB), and parses the call's specification anew for every query.
-        loader = torch._C._aoti.AOTIModelPackageLoader(str(directory / PACKAGE_FILE), MODEL_NAME, False, 1, -1)
         inputs = tuple(json.loads((directory / INPUTS_FILE).read_text()))
-        return CompiledSession(loader, inputs)
+        return CompiledSession(opened(directory / PACKAGE_FILE), inputs, directory / PACKAGE_FILE)
 
 
 class CompiledSession:
     """A loaded package; ``run`` is the loader's call and nothing else."""
 
-    def __init__(self, loader: Any, inputs: tuple[str, ...]) -> None:
+    def __init__(self, loader: Any, inputs: tuple[str, ...], package: Path) -> None:
         self.run = _answering(loader)
-        self._inputs = inputs
+        self._inputs, self._package = inputs, package
 
     def feed(self, inputs: Mapping[str, NDArray[Any]]) -> list[Tensor]:
         """Tensors in the order the network takes them."""
@@ -99,6 +100,10 @@ class CompiledSession:
     def allocator_peak_bytes(self) -> None:
         """None: torch does not count CPU allocations."""
 
+    def kernels(self, feed: list[Tensor]) -> tuple[Kernel, ...]:  # noqa: ARG002 - the protocol's signature
+        """The kernels that the package's own code calls for one query, the same for every query."""
+        return aoti_source.kernels(self._package)
+
 
 def _answering(loader: Any) -> Callable[[list[Tensor]], Any]:
     import torch
@@ -110,35 +115,6 @@ def _answering(loader: Any) -> Callable[[list[Tensor]], Any]:
         return answer(feed)
 
     return run
-
-
-def _require_compiler() -> None:
-    from torch._inductor import exc
-    from torch._inductor.cpp_builder import get_cpp_compiler
-
-    try:
-        get_cpp_compiler()
-    except (exc.InvalidCxxCompiler, OSError) as error:
-        fix = "install one (Debian: apt install g++; macOS: xcode-select --install) and run again"
-        raise UnsupportedError("AOTInductor needs a C++ compiler", where="aotinductor", fix=fix) from error
-
-
-def _compile(program: Any, package: Path) -> None:
-    import torch
-    from torch._inductor import config, exc
-
-    settings = {
-        "cpp.dynamic_threads": True,  # else the build machine's thread count is compiled in
-        "compile_threads": 1,  # no pool of compilers that outlives the build
-    }
-    try:
-        with torch.no_grad(), without_chatter(), config.patch(settings):
-            made = torch._inductor.aoti_compile_and_package(program, package_path=str(package))
-    except (exc.CppCompileError, exc.LoweringException) as error:
-        first = str(error).strip().splitlines()[0]
-        fix = "use the engine `torch` or `onnxruntime`"
-        raise UnsupportedError(f"the network cannot be compiled: {first}", where="aotinductor", fix=fix) from error
-    assert Path(made) == package
 
 
 PROVIDES = (AotInductor,)

@@ -6,6 +6,7 @@ and are handed over when the graph is loaded. The module must not know what was 
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,11 +18,13 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines import weights
+from harness.engines import ort_profile, weights
+from harness.engines.cascade import CascadeSession, export_parts, is_cascade, load_parts
 from harness.spec import Placement
 from harness.variants.instruction_set import has_int8_dot_product
-from harness.variants.protocol import Model, OnnxModel, Stage
+from harness.variants.protocol import Model, OnnxModel, Stage, StagedModel
 from results.errors import UnsupportedError
+from results.records import Kernel
 
 MODEL_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
@@ -50,6 +53,9 @@ class OnnxRuntime:
         Raises:
             UnsupportedError: if the model is no graph.
         """
+        if isinstance(model, StagedModel):
+            export_parts(self, model, directory)
+            return
         if not isinstance(model, OnnxModel):
             raise UnsupportedError("ONNX Runtime runs graphs, not modules", where=self.name, fix="export it first")
         if model.sparse_storage:
@@ -57,32 +63,44 @@ class OnnxRuntime:
         else:
             shutil.copyfile(model.path, directory / MODEL_FILE)
 
-    def load(self, directory: Path, placement: Placement) -> OnnxSession:
+    def load(self, directory: Path, placement: Placement) -> OnnxSession | CascadeSession:
         """Open the graph on the placement's device and threads.
 
         Raises:
             UnsupportedError: if this ONNX Runtime has no provider for the device, or no kernel for the graph.
         """
-        import onnxruntime as ort
+        if is_cascade(directory):
+            return load_parts(self, directory, placement)
+        container = directory / WEIGHTS_FILE
+        held = weights.load(container) if container.is_file() else {}
+        opened = functools.partial(_opened, directory, placement, held)
+        return OnnxSession(opened(), held, opened)
 
-        options = _options(placement)
-        held: dict[str, NDArray[Any]] = {}
-        if (container := directory / WEIGHTS_FILE).is_file():
-            held = weights.load(container)
-            values = [ort.OrtValue.ortvalue_from_numpy(array) for array in held.values()]
-            options.add_external_initializers(list(held), values)
-        try:
-            session = ort.InferenceSession(str(directory / MODEL_FILE), options, providers=_providers(placement))
-        except (
-            ort.capi.onnxruntime_pybind11_state.NotImplemented,
-            ort.capi.onnxruntime_pybind11_state.InvalidGraph,
-        ) as error:
-            what = f"ONNX Runtime {ort.__version__} cannot run the graph: {str(error).splitlines()[0]}"
-            raise UnsupportedError(what, where=str(directory), fix="use another recipe, or engine `torch`") from error
-        if placement.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-            what = "ONNX Runtime could not start its CUDA provider and would have answered on the CPU"
-            raise UnsupportedError(what, where="placements", fix="check that cuDNN and CUDA are those it was built for")
-        return OnnxSession(session, held)
+
+def _opened(
+    directory: Path, placement: Placement, held: Mapping[str, NDArray[Any]], profile: Path | None = None
+) -> Any:
+    """ONNX Runtime's session over the graph and the weights held; where a file prefix is given, one that profiles."""
+    import onnxruntime as ort
+
+    options = _options(placement)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if held:
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in held.values()]
+        options.add_external_initializers(list(held), values)
+    try:
+        session = ort.InferenceSession(str(directory / MODEL_FILE), options, providers=_providers(placement))
+    except (
+        ort.capi.onnxruntime_pybind11_state.NotImplemented,
+        ort.capi.onnxruntime_pybind11_state.InvalidGraph,
+    ) as error:
+        what = f"ONNX Runtime {ort.__version__} cannot run the graph: {str(error).splitlines()[0]}"
+        raise UnsupportedError(what, where=str(directory), fix="use another recipe, or engine `torch`") from error
+    if placement.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        what = "ONNX Runtime could not start its CUDA provider and would have answered on the CPU"
+        raise UnsupportedError(what, where="placements", fix="check that cuDNN and CUDA are those it was built for")
+    return session
 
 
 def _installed() -> Mapping[str, str]:
@@ -96,8 +114,9 @@ def _installed() -> Mapping[str, str]:
 class OnnxSession:
     """An open graph; ``run`` is ONNX Runtime's call and nothing else."""
 
-    def __init__(self, session: Any, held: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, session: Any, held: Mapping[str, NDArray[Any]], opened: Callable[[Path], Any]) -> None:
         self.run = _answering(session)
+        self._opened = opened
         self._held = held  # ONNX Runtime reads these weights where they lie
         self._shapes = {value.name: value.shape for value in session.get_inputs()}
 
@@ -125,6 +144,16 @@ class OnnxSession:
 
     def allocator_peak_bytes(self) -> None:
         """None: its arena is not asked."""
+
+    def kernels(self, feed: dict[str, NDArray[Any]]) -> tuple[Kernel, ...]:
+        """The nodes that run for one query, by ONNX Runtime's profiler: of a second session over the same files."""
+
+        def ask(prefix: Path) -> Any:
+            session = self._opened(prefix)
+            _answering(session)(feed)
+            return session
+
+        return ort_profile.profiled(ask)
 
 
 def _answering(session: Any) -> Callable[[dict[str, NDArray[Any]]], Any]:

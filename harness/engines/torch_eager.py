@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines import weights
+from harness.engines import torch_profile, weights
+from harness.engines.cascade import CascadeSession, export_parts, is_cascade, load_parts
 from harness.engines.sparse_layers import with_layout
 from harness.engines.torch_tensors import arrays, moved
 from harness.spec import Placement
-from harness.variants.protocol import Model, Stage, TorchModel
+from harness.variants.protocol import Model, Stage, StagedModel, TorchModel
 from results.errors import UnsupportedError
+from results.records import Kernel
 from results.units import NS_PER_S
 from scenarios.workloads.protocol import Anatomy, Network
 
@@ -52,17 +54,22 @@ class TorchEager:
         Raises:
             UnsupportedError: if the model is no torch module.
         """
+        if isinstance(model, StagedModel):
+            export_parts(self, model, directory)
+            return
         if not isinstance(model, TorchModel):
             fix = "use the engine `onnxruntime`"
             raise UnsupportedError("torch runs modules, not ONNX graphs", where=self.name, fix=fix)
         save_network(model, list(example), directory)
 
-    def load(self, directory: Path, placement: Placement) -> CpuSession | CudaSession:
+    def load(self, directory: Path, placement: Placement) -> CpuSession | CudaSession | CascadeSession:
         """Make the module, fill it and put it on the device.
 
         Raises:
             UnsupportedError: if there is no such device, or it cannot compute as the model asks.
         """
+        if is_cascade(directory):
+            return load_parts(self, directory, placement)
         settings = json.loads((directory / NETWORK_FILE).read_text())
         device = _device(placement)
         _set_precision(settings, placement)
@@ -131,6 +138,10 @@ class CpuSession:
     def allocator_peak_bytes(self) -> None:
         """None: torch does not count CPU allocations."""
 
+    def kernels(self, feed: tuple[Tensor, ...]) -> tuple[Kernel, ...]:
+        """The operators that run for one query, by torch's profiler."""
+        return torch_profile.profiled(self.run, feed)
+
 
 class CudaSession:
     """A module on an NVIDIA GPU: each query between two device events, and waited for."""
@@ -177,6 +188,10 @@ class CudaSession:
         import torch
 
         return int(torch.cuda.max_memory_allocated(self._device))
+
+    def kernels(self, feed: tuple[Tensor, ...]) -> tuple[Kernel, ...]:
+        """The operators that run for one query, by torch's profiler; no device event is kept of it."""
+        return torch_profile.profiled(self._answer, feed)
 
 
 def _device(placement: Placement) -> str:
