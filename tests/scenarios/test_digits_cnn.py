@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from scenarios.workloads.digits_cnn import DigitsCnn, distort
-from scenarios.workloads.protocol import Prepared, Workload
+from scenarios.workloads.digits_cnn import DigitsCnn
+from scenarios.workloads.protocol import Prepared, Trainable, Workload
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,7 @@ def answers(prepared: Prepared) -> tuple[np.ndarray, ...]:
 def test_it_is_a_workload() -> None:
     """What the campaign names `digits-cnn` needs no settings."""
     assert isinstance(DigitsCnn(), Workload)
+    assert isinstance(DigitsCnn(), Trainable)
     assert (DigitsCnn.kind, DigitsCnn().name, DigitsCnn().inputs_digest()) == ("digits-cnn", "digits-cnn", "")
 
 
@@ -34,10 +35,13 @@ def test_accuracy_leaves_room_to_lose(prepared: Prepared) -> None:
 
 
 def test_splits_have_the_documented_sizes(prepared: Prepared) -> None:
-    """900 test and 128 calibration images of 1×8×8, and a label for each test image."""
+    """900 images of 1×8×8 to test on, 160 to choose by, 737 to train on four times over, 128 to calibrate with."""
     assert prepared.labels is not None
+    assert prepared.train is not None
+    assert prepared.validation is not None
     shapes = (prepared.inputs["image"].shape, prepared.calibration["image"].shape, prepared.labels.shape)
     assert shapes == ((900, 1, 8, 8), (128, 1, 8, 8), (900,))
+    assert (len(prepared.train), len(prepared.validation)) == (4 * 737, 160)
 
 
 def test_every_digit_is_tested(prepared: Prepared) -> None:
@@ -73,16 +77,6 @@ def test_training_leaves_the_global_random_state_alone() -> None:
     torch.manual_seed(7)
     DigitsCnn(epochs=1).prepare(0)
     assert torch.equal(expected, torch.rand(3))
-
-
-def test_distortion_without_noise_is_a_shift() -> None:
-    """Without noise an image is moved by at most one pixel, nothing wrapping around its edges."""
-    image = np.zeros((64, 8, 8), dtype=np.float32)
-    image[:, 4, 4] = 1.0
-    moved = distort(image, 0.0, np.random.default_rng(0))
-    rows, columns = np.nonzero(moved.sum(axis=(0, 1)))
-    assert moved.sum() == 64
-    assert (set(rows), set(columns)) == ({3, 4, 5}, {3, 4, 5})
 
 
 @pytest.mark.parametrize(("setting", "value"), [("epochs", 0), ("noise", -0.1), ("noise", float("nan"))])
