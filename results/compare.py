@@ -195,6 +195,8 @@ def _compare_arm(
         quality_metric=record.quality_metric,
         fidelity=record.fidelity,
         quality_in_points=standard.in_points,
+        promised=tuple(record.precisions.split()),
+        ran=frozenset(facts.products.get(arm, ())),
     )
     return Comparison(
         campaign_id=facts.campaign_id,

@@ -35,6 +35,8 @@ class Facts:
     stored_bytes: Mapping[Arm, int] = field(default_factory=dict)
     failures: Mapping[Arm, Failure] = field(default_factory=dict)
     """Arms of which some block did not end ok → how many, and how the last of them ended."""
+    products: Mapping[Arm, Mapping[str, int]] = field(default_factory=dict)
+    """Arm → arithmetic → how many convolutions and matrix products one query runs in it, where that was looked at."""
     environments: Mapping[str, Environment] = field(default_factory=dict)
     """Environment id → the environment, of every trial."""
 
@@ -62,6 +64,10 @@ class FactStore(Protocol):
         """Arm → bytes of its artifact's files."""
         ...
 
+    def products(self, campaign_id: str) -> Mapping[Arm, Mapping[str, int]]:
+        """Arm → arithmetic → how many products one query runs in it."""
+        ...
+
     def fingerprints(self, campaign_id: str) -> Mapping[str, Environment]:
         """Environment id → the environment."""
         ...
@@ -83,6 +89,7 @@ def load_facts(store: FactStore, campaign_id: str) -> Facts:
         estimates=store.estimates(campaign_id),
         quality_examples=store.quality_examples(campaign_id),
         stored_bytes=store.stored_bytes(campaign_id),
+        products=store.products(campaign_id),
         failures=_failures(store.failures(campaign_id)),
         environments=store.fingerprints(campaign_id),
     )

@@ -30,6 +30,7 @@ VIEWS: Final = (
     "_figure",
     "_settled",
     "_arm",
+    "_products",
     "v_trials",
     "v_samples",
     "v_kernels",
@@ -44,6 +45,7 @@ VIEWS: Final = (
     "v_energy",
     "v_carbon",
     "v_break_even",
+    "v_techniques",
     "v_pareto",
 )
 """Files of ``results/sql`` without ``.sql``, each after those it reads."""

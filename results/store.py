@@ -172,6 +172,13 @@ class Store:
         rows = self._read(queries.FIRST_SCORES, campaign_id)
         return {tables.arm_of(row): np.asarray(row["scores"], dtype=np.float64) for row in rows}
 
+    def products(self, campaign_id: str) -> Mapping[Arm, Mapping[str, int]]:
+        """Arm → arithmetic → how many products one query runs in it; without the arms of which it is not known."""
+        found: dict[Arm, dict[str, int]] = {}
+        for row in self._read("FROM _products WHERE campaign_id = ?", campaign_id):
+            found.setdefault(tables.arm_of(row), {})[row["precision"]] = row["calls"]
+        return found
+
     def stored_bytes(self, campaign_id: str) -> Mapping[Arm, int]:
         """Arm → what its artifact takes on disk, in bytes; without the arms of which it is not known."""
         rows = self._read("FROM v_summary WHERE campaign_id = ? AND artifact_bytes IS NOT NULL", campaign_id)

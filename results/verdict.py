@@ -9,6 +9,7 @@ It must not know where the figures came from, nor how wide the reader's terminal
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -26,6 +27,7 @@ SAME_QUALITY_MARGIN: Final = 0.02
 """Two points: an interval that reaches further cannot vouch for sameness."""
 MAX_REASON: Final = 90
 
+_NICKNAMES: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float8": "fp8"}
 _ENDINGS: Final = {
     Status.UNSUPPORTED: "unsupported here",
     Status.TIMEOUT: "timed out",
@@ -95,6 +97,10 @@ class Standing:
     quality_in_points: bool
     fidelity: bool = False
     """Whether quality is agreement with the model's own fp32, and so is called fidelity."""
+    promised: tuple[str, ...] = ()
+    """The arithmetic that its recipe is to compute in, as ``int8``."""
+    ran: frozenset[str] = frozenset()
+    """The arithmetic that its products were seen to run in; empty where nobody looked."""
 
 
 def tell(standing: Standing) -> str:
@@ -108,10 +114,25 @@ def tell(standing: Standing) -> str:
         clauses += ["no baseline to compare with", _quality_clause(standing)]
     else:
         speed, gained = _speed_clause(standing)
-        clauses += [speed, _bytes_clause(standing.bytes_ratio, gained=gained), _quality_clause(standing)]
+        size = _bytes_clause(standing.bytes_ratio, gained=gained, keeps_fp32=standing.keeps_fp32)
+        clauses += [speed, fell_back(standing.promised, standing.ran), size, _quality_clause(standing)]
     if standing.failure is not None:
         clauses.append(some_failed(standing.failure.trials, standing.finished))
     return ", ".join(filter(None, clauses))
+
+
+def fell_back(promised: Iterable[str], ran: Collection[str]) -> str | None:
+    """What a recipe promised and no product ran in, in words; None where it kept its word, or nobody looked.
+
+    Args:
+        promised: arithmetic, as ``int8``.
+        ran: the arithmetic in which products were seen to run.
+    """
+    missed = [precision for precision in promised if precision not in ran]
+    if not missed or not ran:
+        return None
+    instead = " and ".join(sorted(_NICKNAMES.get(precision, precision) for precision in ran))
+    return f"fell back to {instead}: no {' or '.join(missed)} kernel ran"
 
 
 def some_failed(failed: int, finished: int) -> str:
@@ -210,10 +231,12 @@ def _bounded(ratio: float, bounds: tuple[float, float] | None) -> str:
     return f"{two_decimals(ratio)}×" + (f", {two_decimals(bounds[0])}–{two_decimals(bounds[1])}×" if bounds else "")
 
 
-def _bytes_clause(ratio: float | None, *, gained: bool) -> str | None:
+def _bytes_clause(ratio: float | None, *, gained: bool, keeps_fp32: bool) -> str | None:
     """What it costs or saves on disk; a saving is left to its column where speed already makes the case."""
-    if ratio is None or abs(ratio - 1.0) < MIN_BYTES_CHANGE or (gained and ratio < 1.0):
+    if ratio is None or (gained and ratio < 1.0 + MIN_BYTES_CHANGE):
         return None
+    if abs(ratio - 1.0) < MIN_BYTES_CHANGE:
+        return None if keeps_fp32 else "no smaller"
     if ratio < 1.0:
         return f"{(1.0 - ratio):.0%} smaller"
     return f"{times(ratio)} larger" if ratio >= 2.0 else f"{ratio - 1.0:.0%} larger"

@@ -51,6 +51,13 @@ COLUMNS = {
     "v_carbon": f"campaign_id campaign {ARM} intensity_g_per_kwh pue region provider year since until kind forecast "
     "flags gco2e_per_1k gco2e_per_million_tokens embodied embodied_g_per_1k sci_g_per_1k cost_per_1k currency "
     "energy_j_per_inference energy_method",
+    "v_techniques": "campaign_id campaign workload variant engine device position latency_scenario throughput_scenario "
+    "baseline_variant keeps_fp32 n_trials latency_ratio latency_ratio_lo latency_ratio_hi throughput_ratio "
+    "throughput_ratio_lo throughput_ratio_hi latency_p50_s latency_mean_s latency_p99_s throughput_per_s stored_bytes "
+    "stored_ratio compressed_share peak_rss_bytes peak_gpu_bytes quality_metric quality_higher_is_better fidelity "
+    "quality quality_delta quality_lo quality_hi energy_j_per_inference energy_method energy_ratio energy_ratio_lo "
+    "energy_ratio_hi build_s build_energy_j build_energy_method break_even_inferences break_even_outcome promised "
+    "kernels fell_back verdict chain",
     "v_break_even": f"campaign_id campaign {ARM} build_energy_j build_energy_method energy_j_per_inference "
     "energy_method baseline_variant baseline_energy_j_per_inference saving_j_per_inference saving_lo_j_per_inference "
     "saving_hi_j_per_inference break_even_inferences break_even_lo break_even_hi outcome reason",
