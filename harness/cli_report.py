@@ -1,0 +1,100 @@
+"""``joulemark report``: a campaign's results, as tables, Markdown or JSON.
+
+It must not decide anything that a notebook would want to decide as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.command_line import Screen, db_option, guarded, json_option, print_json
+from results.errors import UsageError
+
+if TYPE_CHECKING:
+    from results.report.summary import Report
+
+
+def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--currency", metavar="CODE", help="Of the price, as EUR; the stored one if not given."),
+        click.option("--price", "per_kwh", type=float, metavar="PER_KWH", help="What if a kWh cost this."),
+        click.option("--intensity", type=float, metavar="G_PER_KWH", help="What if a kWh emitted this many grams."),
+        click.option("--pue", type=float, help="What if the building had this power usage effectiveness."),
+        click.option("--region", metavar="ISO3", help="What if it had run in this country, as DEU."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    "report",
+    epilog="\b\nExamples:\njoulemark report --markdown report.md\njoulemark report --region DEU --pue 1.2 --price 0.3",
+)
+@click.argument("campaign_id", required=False)
+@db_option
+@json_option
+@_what_if_options
+@click.option(
+    "--markdown",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    metavar="FILE",
+    help="Write Markdown; - for standard output.",
+)
+@guarded
+def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: Any, **otherwise: Any) -> None:
+    """Show a campaign's results: the latest, or the one named.
+
+    Grams and money are told by what is stored, or as they would be elsewhere: nothing is run again or changed.
+    """
+    if as_json and markdown is not None:
+        raise UsageError("a report has one form at a time", where="--markdown", fix="give --json or --markdown")
+    if markdown is None:
+        show_report(db, campaign_id, as_json=as_json, **otherwise)
+        return
+    from results.report import markdown as renderer
+
+    text = renderer.render(_report(db, campaign_id, **otherwise))
+    try:
+        markdown.write(text)
+    except OSError as error:
+        raise UsageError(f"cannot write the report: {error.strerror}", where=markdown.name) from error
+
+
+def show_report(db: Path, campaign_id: str | None, *, as_json: bool, **otherwise: Any) -> None:
+    """Print the report of a campaign."""
+    from results.report import json_document, terminal
+
+    report = _report(db, campaign_id, **otherwise)
+    if as_json:
+        print_json(json_document.render(report))
+    else:
+        terminal.render(report, Screen())
+
+
+def _report(
+    db: Path,
+    campaign_id: str | None,
+    *,
+    per_kwh: float | None = None,
+    currency: str | None = None,
+    intensity: float | None = None,
+    **grid: Any,
+) -> Report:
+    """What is stored, or what would be with the ``grid``'s region and PUE, an intensity or a price in its place."""
+    from results import connect
+    from results.report.model import build
+    from results.report.what_if import priced, what_if
+
+    with connect(db) as reader:
+        report = build(reader, campaign_id)
+    carbon = None
+    if intensity is not None or any(value is not None for value in grid.values()):
+        from collectors.grid import overridden
+
+        carbon = overridden(report.carbon, intensity_g_per_kwh=intensity, **grid)
+    price = priced(report.price, per_kwh=per_kwh, currency=currency)
+    return what_if(report, carbon=carbon, price=price) if carbon or price else report
