@@ -1,4 +1,4 @@
-"""What both int8 recipes need of ONNX Runtime's quantizer: preparation, calibration batches and silence.
+"""What recipes need of ONNX Runtime's quantizers: preparation, a look at the graph, calibration batches and silence.
 
 It must not know which recipe asks.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,22 @@ def preprocessed(graph: Path, scratch: Path) -> Path:
     # symbolic inference fails on transformers that torch exports, and the exporter has noted the shapes already
     quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
     return prepared
+
+
+def has_convolutions(graph: Path) -> bool:
+    """Whether a graph convolves, which tells a network of images or sound from a transformer."""
+    import onnx
+
+    return any(node.op_type == "Conv" for node in onnx.load(str(graph), load_external_data=False).graph.node)
+
+
+def products_with_weights(graph: Path, kinds: Collection[str]) -> list[str]:
+    """The names of a graph's nodes of these types whose second input is a constant: not attention's own products."""
+    import onnx
+
+    found = onnx.load(str(graph), load_external_data=False).graph
+    constants = {tensor.name for tensor in found.initializer}
+    return [node.name for node in found.node if node.op_type in kinds and node.input[1] in constants]
 
 
 class CalibrationReader:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from harness.engines.aotinductor import AotInductor
-from harness.engines.onnx_export import without_chatter
 from harness.engines.protocol import Engine
 from harness.spec import Placement
 from harness.variants.protocol import OnnxModel, TorchModel
+from harness.variants.tracing import without_chatter
 from results.errors import UnsupportedError
 from scenarios.workloads.digits_cnn import make_network
 from scenarios.workloads.protocol import Network

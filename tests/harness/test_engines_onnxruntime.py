@@ -7,12 +7,13 @@ import onnx
 import pytest
 import torch
 
-from harness.engines.onnx_export import to_onnx, without_chatter
+from harness.engines.onnx_export import to_onnx
 from harness.engines.onnxruntime_engine import MODEL_FILE, WEIGHTS_FILE, OnnxRuntime
 from harness.engines.protocol import Engine, Session
 from harness.spec import Placement
 from harness.variants.protocol import BuildContext, OnnxModel, TorchModel
 from harness.variants.prune_unstructured import PruneUnstructured
+from harness.variants.tracing import without_chatter
 from results.errors import UnsupportedError
 from scenarios.workloads.digits_cnn import make_network
 from scenarios.workloads.protocol import Network
