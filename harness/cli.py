@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import click
 
+from harness.cli_recommend import recommend_command
 from harness.cli_report import report_command, show_report
 from harness.command_line import Screen, db_option, guarded, hush, json_option, print_json
 from results.errors import UsageError
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 main.add_command(report_command)
+main.add_command(recommend_command)
 
 
 @main.command("run", epilog="\b\nExample:\njoulemark run scenarios/campaigns/quickstart.yaml --set repeats=3")

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from results.reader import Reader, connect
+    from results.recommender import recommend
 
-__all__ = ["Reader", "connect"]
+__all__ = ["Reader", "connect", "recommend"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the reader, and DuckDB with it, only when it is asked for: a measured process never is."""
+    if name == "recommend":
+        from results import recommender
+
+        return recommender.recommend
     if name in __all__:
         from results import reader
 
