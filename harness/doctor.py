@@ -23,6 +23,7 @@ from harness.catalog import load_catalog
 from harness.instruments import TOTALS
 from harness.locks import holder, host_lock_path
 from results.energy import PER_INFERENCE
+from results.instruction_sets import FASTEST_FIRST
 from results.records import METHODS_BY_STRENGTH, Environment, Method, weakest
 
 MODELLED: Final = frozenset({Method.MODELLED, Method.ALLOCATED, Method.ASSUMED})
@@ -198,7 +199,7 @@ def _host(environment: Environment) -> list[Finding]:
     cores = whole_cores()
     busy = load > 0.3 * max(1, len(cores))
     governed = environment.cpu_governor not in {"performance"} and not environment.cpu_governor.startswith("unknown")
-    low_precision = [f for f in ("avx512_vnni", "avx_vnni", "amx_int8", "i8mm") if f in environment.cpu_flags.split()]
+    low_precision = [f for f in FASTEST_FIRST["int8"] if f in environment.cpu_flags.split()]
     other = holder(host_lock_path())
     return [
         Finding(subject="cpu", state="ok", detail=f"{environment.cpu_model}, {len(cores)} whole cores usable"),

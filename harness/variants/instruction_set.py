@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+from results.instruction_sets import instruction_sets
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -31,9 +34,14 @@ def instruction_set() -> str:
     return f"{platform.machine()}-{hashlib.sha256(' '.join(sorted(cpu_flags())).encode()).hexdigest()[:12]}"
 
 
+def low_precision() -> Mapping[str, str]:
+    """Arithmetic, as ``int8``, → the fastest of this CPU's instructions for it, as ``amx_int8``."""
+    return instruction_sets(cpu_flags())
+
+
 def has_int8_dot_product() -> bool:
-    """Whether 8-bit products add up in 32 bits (VNNI; the Arm dot product), so that U8S8 cannot saturate.
+    """Whether 8-bit products add up in 32 bits (VNNI, AMX; the Arm dot product), so that U8S8 cannot saturate.
 
     Without it an AVX2 or AVX-512 ``vpmaddubsw`` adds pairs in 16 bits, and weights must keep to 7 bits.
     """
-    return platform.machine() not in {"x86_64", "AMD64"} or bool({"avx512_vnni", "avx_vnni"} & cpu_flags())
+    return platform.machine() not in {"x86_64", "AMD64"} or "int8" in low_precision()

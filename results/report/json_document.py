@@ -21,15 +21,16 @@ def render(report: Report) -> dict[str, Any]:
     document = {"schema": SCHEMA, **asdict(report)}
     for table, summary in zip(document["tables"], report.tables, strict=True):
         table["answer"] = answer(summary)
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    made: dict[str, Any] = plain(document)
+    return made
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value with dicts, lists, numbers, strings and None for all that JSON has no word for."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return value.value if isinstance(value, StrEnum) else value

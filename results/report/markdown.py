@@ -32,12 +32,12 @@ def table(summary: Table) -> str:
 
 def _grid(summary: Table, chosen: Sequence[Column]) -> str:
     lines = [
-        _line([escape(column.heading) for column in chosen]),
-        _line(["--:" if column.numeric else ":--" for column in chosen]),
+        line([escape(column.heading) for column in chosen]),
+        line(["--:" if column.numeric else ":--" for column in chosen]),
     ]
     for row in summary.rows:
         cells = [escape(column.cell(row, summary)) for column in chosen]
-        lines.append(_line([f"**{cell}**" if row.is_baseline and i == 0 else cell for i, cell in enumerate(cells)]))
+        lines.append(line([f"**{cell}**" if row.is_baseline and i == 0 else cell for i, cell in enumerate(cells)]))
     return "\n".join(lines)
 
 
@@ -57,15 +57,15 @@ def _blocks(report: Report) -> Iterable[str]:
     otherwise = wording.read_otherwise(report)
     if otherwise:
         yield f"> {escape(otherwise)}"
-    yield f"**{_sentence(report.headline)}**"
+    yield f"**{sentence(report.headline)}**"
     for summary in report.tables:
         yield f"## {escape(wording.title(summary))}"
         said = answer(summary)
         if said != report.headline:
-            yield _sentence(said)
+            yield sentence(said)
         yield table(summary)
         if notes := wording.notes(summary):
-            yield _small(notes)
+            yield small(notes)
     for section in sections(report):
         yield f"## {section.heading}"
         for grid in section.grids:
@@ -73,7 +73,7 @@ def _blocks(report: Report) -> Iterable[str]:
                 yield f"### {escape(grid.title)}"
             yield _grid(grid.table, grid.columns)
         if meaning := legend(column for grid in section.grids for column in grid.columns):
-            yield _small([meaning])
+            yield small([meaning])
         if section.lines:
             yield "\n".join(f"- {escape(line)}" for line in section.lines)
     yield "## Again"
@@ -81,15 +81,17 @@ def _blocks(report: Report) -> Iterable[str]:
     yield "```sh\n" + "\n".join(wording.look_further(report)) + "\n```"
 
 
-def _small(notes: Sequence[str]) -> str:
+def small(notes: Sequence[str]) -> str:
+    """Notes in small print, one a line."""
     return "<br>\n".join(f"<sub>{escape(note)}</sub>" for note in notes)
 
 
-def _sentence(sentence: str) -> str:
+def sentence(text: str) -> str:
     """A sentence of ours: what stands in backticks stays code, the rest is escaped."""
-    parts = sentence.split("`")
+    parts = text.split("`")
     return "".join(f"`{part}`" if i % 2 else escape(part) for i, part in enumerate(parts))
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """One row of a table, of text that is escaped already."""
     return "| " + " | ".join(cell.replace(figures.GAP, "&nbsp;") for cell in cells) + " |"

@@ -88,7 +88,7 @@ def find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
     Raises:
         NoBaselineError: if the store holds no such campaign, or several.
     """
-    stored = _rows(reader, queries.CAMPAIGNS)
+    stored = rows_of(reader, queries.CAMPAIGNS)
     if not stored:
         raise NoBaselineError("the store holds no campaign yet", fix="run `joulemark run CAMPAIGN.yaml` first")
     if wanted is None:
@@ -106,7 +106,7 @@ def find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
 def _tables(reader: Source, campaign: Mapping[str, Any], this: str) -> tuple[Table, ...]:
     """One table for each workload, scenario and device, in the order of the campaign's arms."""
     footprints = _footprints(reader, this)
-    found = [{**row, **footprints[_arm(row)]} for row in _rows(reader, queries.ARMS, this)]
+    found = [{**row, **footprints[_arm(row)]} for row in rows_of(reader, queries.ARMS, this)]
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in found:
         cells.setdefault((row["workload"], row["scenario"], row["device"]), []).append(row)
@@ -178,14 +178,14 @@ def _row(told: Mapping[str, Any], baseline: str | None, reference: str | None, b
 def _footprints(reader: Source, this: str) -> Mapping[Arm, Mapping[str, Any]]:
     """Each arm's energy by part, its grams and money, and its break-even."""
     parts: dict[Arm, list[EnergyPart]] = {}
-    for row in _rows(reader, queries.PARTS, this):
+    for row in rows_of(reader, queries.PARTS, this):
         values = _fields(EnergyPart, row)
         parts.setdefault(_arm(row), []).append(EnergyPart(**{**values, "flags": tuple(row["flags"].split())}))
-    evens = {_arm(row): BreakEven(**_fields(BreakEven, row)) for row in _rows(reader, queries.BREAK_EVEN, this)}
+    evens = {_arm(row): BreakEven(**_fields(BreakEven, row)) for row in rows_of(reader, queries.BREAK_EVEN, this)}
     names = ("gco2e_per_million_tokens", "embodied_g_per_1k", "sci_g_per_1k", "cost_per_1k")
     return {
         (arm := _arm(row)): {**{name: row[name] for name in names}, "parts": parts[arm], "break_even": evens[arm]}
-        for row in _rows(reader, queries.CARBON, this)
+        for row in rows_of(reader, queries.CARBON, this)
     }
 
 
@@ -195,7 +195,7 @@ def _fields(kind: type[EnergyPart] | type[BreakEven], row: Mapping[str, Any]) ->
 
 def _absences(reader: Source, this: str) -> tuple[Missing, ...]:
     """Each missing figure and reason once, with whose it is, and under which load, unless it is everyone's."""
-    measured = _rows(reader, queries.MEASURED, this)
+    measured = rows_of(reader, queries.MEASURED, this)
     variants, scenarios = ({row[name] for row in measured} for name in ("variant", "scenario"))
     return tuple(
         Missing(
@@ -205,18 +205,18 @@ def _absences(reader: Source, this: str) -> tuple[Missing, ...]:
             variants=_some(r["variants"], variants),
             scenarios=_some(r["scenarios"], scenarios),
         )
-        for r in _rows(reader, queries.ABSENCES, this)
+        for r in rows_of(reader, queries.ABSENCES, this)
     )
 
 
 def _endings(reader: Source, this: str) -> tuple[Ended, ...]:
-    found = _rows(reader, queries.ENDINGS, this)
+    found = rows_of(reader, queries.ENDINGS, this)
     return tuple(Ended(arm=_arm(r), status=r["status"], reason=r["reason"], trials=r["trials"]) for r in found)
 
 
 def _flags(reader: Source, this: str) -> tuple[Flag, ...]:
-    everyone = {r["variant"] for r in _rows(reader, queries.MEASURED, this)}
-    found = _rows(reader, queries.FLAGS, this)
+    everyone = {r["variant"] for r in rows_of(reader, queries.MEASURED, this)}
+    found = rows_of(reader, queries.FLAGS, this)
     return tuple(
         Flag(
             name=r["flag"],
@@ -230,12 +230,12 @@ def _flags(reader: Source, this: str) -> tuple[Flag, ...]:
 
 
 def _energy(reader: Source, this: str) -> tuple[EnergySource, ...]:
-    found = _rows(reader, queries.ENERGY, this)
+    found = rows_of(reader, queries.ENERGY, this)
     return tuple(EnergySource(method=r["method"], source=r["source"]) for r in found)
 
 
 def _machines(reader: Source, this: str) -> tuple[Machine, ...]:
-    found = _rows(reader, queries.MACHINES, this)
+    found = rows_of(reader, queries.MACHINES, this)
     return tuple(
         Machine(
             node=r["node"],
@@ -246,7 +246,7 @@ def _machines(reader: Source, this: str) -> tuple[Machine, ...]:
 
 
 def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Provenance:
-    counted = _rows(reader, queries.COUNTS, this)[0]
+    counted = rows_of(reader, queries.COUNTS, this)[0]
     repeats = json.loads(campaign["spec"]).get("repeats")
     return Provenance(
         campaign_id=campaign["campaign_id"],
@@ -264,7 +264,7 @@ def _provenance(reader: Source, campaign: Mapping[str, Any], this: str) -> Prove
     )
 
 
-def _rows(reader: Source, query: str, campaign: str | None = None) -> list[Mapping[str, Any]]:
+def rows_of(reader: Source, query: str, campaign: str | None = None) -> list[Mapping[str, Any]]:
     """The rows of a query, in which ``$campaign`` stands for a campaign's id."""
     relation = reader.sql(query, None if campaign is None else {"campaign": campaign})
     names = list(relation.columns)

@@ -1,0 +1,50 @@
+"""A page as GitHub-flavoured Markdown.
+
+Every column is there: a page scrolls. It must not know what the page is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from results.report.markdown import escape, line, sentence, small
+from results.report.page import Page, Part, TextTable
+
+
+def render(page: Page) -> str:
+    """The whole page, ending with a line break."""
+    return "\n\n".join(_blocks(page)) + "\n"
+
+
+def _blocks(page: Page) -> Iterable[str]:
+    yield f"# {escape(page.title)}"
+    for caution in page.cautions:
+        yield f"> {escape(caution)}"
+    for answer in page.answers:
+        yield f"**{sentence(answer)}**"
+    for part in page.parts:
+        yield from _part(part)
+    yield "## Again"
+    yield escape(page.again)
+    yield "```sh\n" + "\n".join(page.commands) + "\n```"
+
+
+def _part(part: Part) -> Iterable[str]:
+    yield f"## {escape(part.heading)}"
+    yield from map(sentence, part.sentences)
+    yield from map(_table, part.tables)
+    if part.notes:
+        yield small(part.notes)
+    if part.lines:
+        yield "\n".join(f"- {escape(one)}" for one in part.lines)
+
+
+def _table(table: TextTable) -> str:
+    lines = [
+        line([escape(heading.text) for heading in table.headings]),
+        line(["--:" if heading.numeric else ":--" for heading in table.headings]),
+    ]
+    for number, row in enumerate(table.rows):
+        first = f"**{escape(row[0])}**" if number in table.bold else escape(row[0])
+        lines.append(line([first, *map(escape, row[1:])]))
+    return "\n".join(lines)
