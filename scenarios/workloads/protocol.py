@@ -96,7 +96,10 @@ class Prepared:
     network: Network | None = None
     onnx: Path | None = None
     train: Split | None = None
-    """For recipes that train: no example of it is in the test inputs. None where there is nothing to train on."""
+    """For recipes that train: no example of it is judged by what was trained on it, which is why folds have their own.
+
+    None where there is nothing to train on.
+    """
     validation: Split | None = None
     """For recipes that choose: thresholds, and which epoch to keep. None where there is nothing to choose by."""
     folds: tuple[Fold, ...] = ()
@@ -157,6 +160,14 @@ class HasTokens(Protocol):
     def tokens_per_inference(self) -> int | None:
         """Tokens in one sample through the model, padding included; None where it does not take tokens."""
         ...
+
+
+@runtime_checkable
+class HasEngines(Protocol):
+    """A workload that goes with some engines alone, as one whose query is a step of training."""
+
+    engines: ClassVar[frozenset[str]]
+    """Their names; the first in the alphabet is that of a variant which names none."""
 
 
 @runtime_checkable
