@@ -5,6 +5,7 @@ It must not decide anything that a notebook would want to decide as well.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from harness.command_line import Screen, db_option, guarded, json_option, print_
 from results.errors import UsageError
 
 if TYPE_CHECKING:
+    from results.expected import Expected
     from results.report.summary import Report
 
 
@@ -32,7 +34,8 @@ def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(
     "report",
-    epilog="\b\nExamples:\njoulemark report --markdown report.md\njoulemark report --region DEU --pue 1.2 --price 0.3",
+    epilog="\b\nExamples:\njoulemark report --markdown report.md\njoulemark report --region DEU --pue 1.2 --price 0.3"
+    "\njoulemark report --techniques --expect techniques.expected.yaml",
 )
 @click.argument("campaign_id", required=False)
 @db_option
@@ -44,24 +47,73 @@ def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Write Markdown; - for standard output.",
 )
+@click.option("--techniques", is_flag=True, help="One row a technique, side by side, with what really ran.")
+@click.option(
+    "--expect",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --techniques: check figures against those in a YAML file; exit 1 where one is outside.",
+)
 @guarded
-def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: Any, **otherwise: Any) -> None:
+def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: Any, **options: Any) -> None:
     """Show a campaign's results: the latest, or the one named.
 
     Grams and money are told by what is stored, or as they would be elsewhere: nothing is run again or changed.
     """
     if as_json and markdown is not None:
         raise UsageError("a report has one form at a time", where="--markdown", fix="give --json or --markdown")
+    techniques, expect = options.pop("techniques"), options.pop("expect")
+    if techniques:
+        if odd := [f"--{name.replace('per_kwh', 'price')}" for name, value in options.items() if value is not None]:
+            raise UsageError("techniques are told as they are stored", where=odd[0], fix=f"leave out {', '.join(odd)}")
+        sys.exit(_show_techniques(db, campaign_id, expect, markdown, as_json=as_json))
+    if expect is not None:
+        raise UsageError("what is expected are figures of techniques", where="--expect", fix="add --techniques")
     if markdown is None:
-        show_report(db, campaign_id, as_json=as_json, **otherwise)
+        show_report(db, campaign_id, as_json=as_json, **options)
         return
     from results.report import markdown as renderer
 
-    text = renderer.render(_report(db, campaign_id, **otherwise))
+    _write(markdown, renderer.render(_report(db, campaign_id, **options)))
+
+
+def _write(markdown: Any, text: str) -> None:
     try:
         markdown.write(text)
     except OSError as error:
         raise UsageError(f"cannot write the report: {error.strerror}", where=markdown.name) from error
+
+
+def _show_techniques(db: Path, campaign_id: str | None, expect: Path | None, markdown: Any, *, as_json: bool) -> int:
+    """Print the techniques of a campaign, and what was expected of them; gives the exit code."""
+    from results import connect
+    from results.expected import check, exit_code
+    from results.report import expected as expected_part
+    from results.report import page_markdown, page_terminal, technique_json
+    from results.report.technique_page import page
+    from results.report.techniques import build_techniques
+
+    expected = _expected(expect) if expect is not None else None
+    with connect(db) as reader:
+        told = build_techniques(reader, campaign_id or (expected.campaign if expected else None))
+    checked = check(expected.expectations, told.rows) if expected else ()
+    if as_json:
+        print_json({**technique_json.render(told), "expected": expected_part.as_json(checked)})
+        return exit_code(checked)
+    made = page(told, stacked=markdown is None, last=(expected_part.part(checked),) if expected else ())
+    if markdown is None:
+        page_terminal.render(made, Screen())
+    else:
+        _write(markdown, page_markdown.render(made))
+    return exit_code(checked)
+
+
+def _expected(file: Path) -> Expected:
+    from harness.campaign_file import read
+    from results.expected import parse
+
+    document = read(file)
+    return parse(document.root, document.where)
 
 
 def show_report(db: Path, campaign_id: str | None, *, as_json: bool, **otherwise: Any) -> None:

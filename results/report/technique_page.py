@@ -33,12 +33,13 @@ _Cell = Callable[[Technique, WorkloadTechniques], str]
 _Column = tuple[Heading, _Cell]
 
 
-def page(techniques: Techniques, *, stacked: bool) -> Page:
+def page(techniques: Techniques, *, stacked: bool, last: tuple[Part, ...] = ()) -> Page:
     """The page.
 
     Args:
         techniques: what it tells.
         stacked: whether each workload's columns are to stand in several tables, one below the other.
+        last: what is to follow.
     """
     report = techniques.report
     parts = [_workload(workload, stacked=stacked) for workload in techniques.workloads]
@@ -58,7 +59,7 @@ def page(techniques: Techniques, *, stacked: bool) -> Page:
         title=f"{report.provenance.campaign}: techniques",
         cautions=(report.unfinished,) if report.unfinished else (),
         answers=tuple(workload.answer for workload in techniques.workloads) or (report.headline,),
-        parts=tuple(parts),
+        parts=(*parts, *last),
         again=AGAIN,
         commands=_commands(report),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from results.instruction_sets import instruction_sets
@@ -131,6 +131,11 @@ class Techniques:
     """Node → arithmetic → the fastest of its CPU's instructions for it."""
     report: Report
     """The same campaign's report: its absences, endings, energy, machines and provenance."""
+
+    @property
+    def rows(self) -> tuple[Mapping[str, Any], ...]:
+        """All techniques as columns and values."""
+        return tuple(asdict(technique) for workload in self.workloads for technique in workload.techniques)
 
 
 def build_techniques(reader: Source, campaign_id: str | None = None) -> Techniques:
