@@ -5,6 +5,7 @@ import pytest
 
 from results.reader import Reader, connect
 from results.store import Store
+from tests.results.technique_facts import techniques
 
 
 @pytest.fixture
@@ -19,3 +20,9 @@ def ask(kept: Store) -> Iterator[Any]:
     yield asked
     for reader in readers:
         reader.close()
+
+
+@pytest.fixture(scope="session")
+def technique_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A campaign of techniques, which no test changes."""
+    return techniques(tmp_path_factory.mktemp("techniques") / "s.duckdb")
