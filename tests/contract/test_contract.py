@@ -276,6 +276,7 @@ def _workload(kind: str, folder: Path) -> Workload:
     (folder / "weights.safetensors").write_bytes(b"")
     (folder / "m.onnx").write_bytes(b"graph")
     sources = {"onnx": str(folder / "m.onnx"), "torch": "harness.spec:Placement", "hf": str(folder)}
+    sources["hf-config"] = str(folder / "config.json")
     entry: Any = kind
     if kind in sources:
         entry = {"name": "own", kind: sources[kind], "inputs": {"x": {"shape": ["batch", 4], "dtype": "int64"}}}
