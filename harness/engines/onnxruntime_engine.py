@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from harness.engines import ort_profile, weights
 from harness.engines.cascade import CascadeSession, export_parts, is_cascade, load_parts
+from harness.engines.protocol import Weight
+from harness.engines.weighing import every_part, weigh_graph
 from harness.spec import Placement
 from harness.variants.instruction_set import has_int8_dot_product
 from harness.variants.protocol import Model, OnnxModel, Stage, StagedModel
@@ -75,6 +77,10 @@ class OnnxRuntime:
         held = weights.load(container) if container.is_file() else {}
         opened = functools.partial(_opened, directory, placement, held)
         return OnnxSession(opened(), held, opened)
+
+    def weigh(self, directory: Path) -> Weight:
+        """Which initializers are compressed, in the graph and in the container beside it."""
+        return every_part(directory, lambda part: weigh_graph(part / MODEL_FILE, part / WEIGHTS_FILE))
 
 
 def _opened(

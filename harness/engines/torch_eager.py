@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from harness.engines import torch_profile, weights
 from harness.engines.cascade import CascadeSession, export_parts, is_cascade, load_parts
+from harness.engines.protocol import Weight
 from harness.engines.sparse_layers import with_layout
 from harness.engines.torch_tensors import arrays, moved
+from harness.engines.weighing import every_part, weigh_network
 from harness.spec import Placement
 from harness.variants.protocol import Model, Stage, StagedModel, TorchModel
 from results.errors import UnsupportedError
@@ -78,6 +80,10 @@ class TorchEager:
         run = _answering(module, settings["autocast"], placement.device)
         inputs = tuple(settings["inputs"])
         return CpuSession(run, inputs) if placement.device == "cpu" else CudaSession(run, inputs, device)
+
+    def weigh(self, directory: Path) -> Weight:
+        """Which of the stored tensors are compressed."""
+        return every_part(directory, lambda part: weigh_network(part / WEIGHTS_FILE, part / NETWORK_FILE))
 
 
 def save_network(model: TorchModel, inputs: Sequence[str], directory: Path) -> None:
