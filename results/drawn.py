@@ -62,6 +62,7 @@ class CellFigures:
         self.keys: tuple[Key, ...] = tuple(sorted({_key(e) for trials in self.trials for e in trials}))
         self.resampling: Resampling = resample(max(1, len(self.keys)), draws=draws, seed=seed)
         self._kept: dict[str, Drawn] = {}
+        self._methods: dict[str, tuple[tuple[str, ...], ...]] = {}
         self._means: Floats | None = None
 
     @property
@@ -79,9 +80,22 @@ class CellFigures:
         """Whether a higher score is a better one."""
         return self.records[0].quality_higher_is_better
 
+    def scores(self, i: int) -> Floats:
+        """An arm's scores by example; of shape ``[0]`` where none are known."""
+        return self.evidence.facts.quality_examples.get(self.records[i].arm, np.empty(0))
+
     def examples(self, first: int, second: int) -> int:
         """Scored examples of the two arms, or of the one that has fewer."""
-        return min(int(self._scores(i).size) for i in (first, second))
+        return min(int(self.scores(i).size) for i in (first, second))
+
+    def unscored(self) -> tuple[str, ...]:
+        """Arms of which a quality is told and no score by example, so that it has no spread."""
+        points = self.of_quality().points
+        return tuple(
+            record.arm.variant
+            for i, record in enumerate(self.records)
+            if np.isfinite(points[i]) and i not in self._scored()
+        )
 
     def more_is_better(self, measure: Measure) -> bool:
         """Whether more of a measure is better in this cell."""
@@ -112,6 +126,8 @@ class CellFigures:
 
     def methods(self, measure: Measure) -> tuple[tuple[str, ...], ...]:
         """By which method each arm's figure was obtained in each block, where methods may differ; else nothing."""
+        if measure.name in self._methods:
+            return self._methods[measure.name]
         parts = terms(measure, self.evidence.basis) if measure.kind is Kind.TRIAL else ()
         names = () if isinstance(parts, str) else tuple(part.metric for part in parts)
         told = [name for name in names if name.startswith(_OBTAINED_VARIOUSLY)]
@@ -119,6 +135,7 @@ class CellFigures:
         for trials in self.trials:
             mine = {_key(e): " ".join(e.methods.get(name, "") for name in told) for e in trials}
             found.append(tuple(mine.get(key, "") for key in self.keys))
+        self._methods[measure.name] = tuple(found)
         return tuple(found)
 
     def method(self, measure: Measure, i: int) -> str | None:
@@ -169,7 +186,7 @@ class CellFigures:
         draws = drawn.draws.copy()
         if scored:
             means = self._example_means()
-            true = np.array([self._scores(i).mean() if i in scored else np.nan for i in range(len(self.records))])
+            true = np.array([self.scores(i).mean() if i in scored else np.nan for i in range(len(self.records))])
             # The draws move a quality by what they move the mean score, whatever it is made of the scores.
             draws[:, scored] = (points + (means - true))[:, scored]
         return Drawn(measure=measure, points=points, draws=draws, reasons=reasons)
@@ -184,9 +201,9 @@ class CellFigures:
             reason = "nobody was judged against whom a drop could be told"
             nothing = np.full(arms, np.nan)
             return self._without_spread(measure, nothing, self._reasons(nothing, reason))
-        alike = [i for i in scored if self._scores(i).shape == self._scores(judge).shape]
+        alike = [i for i in scored if self.scores(i).shape == self.scores(judge).shape]
         means, true = self._example_means(), np.full(arms, np.nan)
-        true[alike] = [self._scores(i).mean() for i in alike]
+        true[alike] = [self.scores(i).mean() for i in alike]
         sign = 1.0 if self.more_quality_is_better else -1.0
         scale = 1.0 if self.quality_is_fraction else abs(true[judge])
         points = sign * (true[judge] - true) / (scale or np.nan)
@@ -214,28 +231,23 @@ class CellFigures:
     def _told(self, i: int, metric: str) -> list[float]:
         return [e.metrics[metric] for e in self.trials[i] if metric in e.metrics]
 
-    def _scores(self, i: int) -> Floats:
-        return self.evidence.facts.quality_examples.get(self.records[i].arm, np.empty(0))
-
     def _scored(self) -> list[int]:
         """The arms whose scores by example are known."""
-        return [
-            i for i in range(len(self.records)) if self._scores(i).size and bool(np.isfinite(self._scores(i)).all())
-        ]
+        return [i for i in range(len(self.records)) if self.scores(i).size and bool(np.isfinite(self.scores(i)).all())]
 
     def _quality(self, i: int) -> float:
         told = self._told(i, QUALITY)
         if told:
             return median(told)
-        return fmean(self._scores(i)) if i in self._scored() else np.nan
+        return fmean(self.scores(i)) if i in self._scored() else np.nan
 
     def _example_means(self) -> Floats:
         """Mean scores in each draw: shape ``[draws, arms]``; arms of as many examples share what is drawn."""
         if self._means is None:
             means = np.full((self.resampling.draws, len(self.records)), np.nan)
-            for size in {self._scores(i).size for i in self._scored()}:
-                alike = [i for i in self._scored() if self._scores(i).size == size]
-                scores = np.stack([self._scores(i) for i in alike])
+            for size in {self.scores(i).size for i in self._scored()}:
+                alike = [i for i in self._scored() if self.scores(i).size == size]
+                scores = np.stack([self.scores(i) for i in alike])
                 means[:, alike] = example_means(scores, draws=self.resampling.draws, seed=self.resampling.seed)
             self._means = means
         return self._means

@@ -3,7 +3,8 @@
 The objective is the weighted sum of the goals' logs, so its difference between two arms is the log of a weighted
 geometric mean of ratios; what it is held against cancels. It is paired in blocks and tested as every comparison is:
 exactly for few blocks, by a bootstrap over blocks for more, corrected for all arms that are held against the leader.
-Where quality is a goal, whose replicates are examples, the interval is that of the draws. Bytes have no spread.
+Quality alone is compared example by example; where it is weighed with other goals, the interval is that of the draws.
+Bytes have no spread.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ from scipy import stats as scipy_stats
 
 from results.drawn import CellFigures
 from results.measures import Kind
+from results.quality import compare_quality
 from results.recommendation import Lead
 from results.requirements import Goal
 from results.stats import CONFIDENCE, Effect, Floats, benjamini_hochberg, paired_ratio
 from results.verdict import MIN_EFFECT
 
-FEWEST_BLOCKS: Final = math.ceil(math.log2(2.0 / (1.0 - CONFIDENCE)))
-"""Blocks below which no exact interval of that confidence exists: 6."""
 OTHERWISE_OBTAINED: Final = "their joules were obtained by different methods, or in no block of both"
 BOOTSTRAP: Final = "bootstrap over blocks and examples"
+
+
+def fewest_blocks(pairs: int = 1) -> int:
+    """Blocks with which the exact test can be sure of one of some pairs, whatever the others' p: 6 for one.
+
+    With fewer there is no interval of that confidence either.
+    """
+    return math.ceil(math.log2(2.0 * pairs / (1.0 - CONFIDENCE)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +64,15 @@ def leads(figures: CellFigures, ranked: Objective, leader: int, others: Sequence
     found = {i: _effect(figures, ranked, leader, i) for i in others}
     tested = {i: effect.p for i, effect in found.items() if effect.p is not None}
     corrected = dict(zip(tested, benjamini_hochberg(tuple(tested.values())), strict=True))
-    return {
-        i: _judged(replace(effect, p=corrected.get(i)), with_quality=_has(ranked.goals, Kind.QUALITY))
-        for i, effect in found.items()
-    }
+    fewest = fewest_blocks(max(1, len(tested))) if _has(ranked.goals, Kind.TRIAL) else None
+    return {i: _judged(replace(effect, p=corrected.get(i)), fewest) for i, effect in found.items()}
 
 
 def _effect(figures: CellFigures, ranked: Objective, leader: int, other: int) -> Effect:
     fixed = float(ranked.points[other] - ranked.points[leader])
     if _has(ranked.goals, Kind.QUALITY):
-        return _drawn_effect(figures, ranked, leader, other)
+        by_examples = _example_effect(figures, leader, other) if len(ranked.goals) == 1 else None
+        return by_examples or _drawn_effect(figures, ranked, leader, other)
     if not _has(ranked.goals, Kind.TRIAL):
         ratio = math.exp(fixed)
         return Effect(ratio=ratio, lo=ratio, hi=ratio, p=None, n=1, method="exact", confidence=CONFIDENCE)
@@ -84,6 +91,27 @@ def _effect(figures: CellFigures, ranked: Objective, leader: int, other: int) ->
     return paired_ratio(np.exp(paired).tolist(), [1.0] * paired.size)
 
 
+def _example_effect(figures: CellFigures, leader: int, other: int) -> Effect | None:
+    """Quality alone, example by example as every comparison has it; None where the examples are not the same."""
+    mine, theirs = figures.scores(other), figures.scores(leader)
+    if mine.shape != theirs.shape or min(mine.mean(), theirs.mean()) <= 0:
+        return None
+    found = compare_quality(mine, theirs)
+    ratios = [
+        None if delta is None or theirs.mean() + delta <= 0 else float((theirs.mean() + delta) / theirs.mean())
+        for delta in (found.delta, found.lo, found.hi)
+    ]
+    if figures.more_quality_is_better:
+        told, hi, lo = (None if ratio is None else 1.0 / ratio for ratio in ratios)
+    else:
+        told, lo, hi = ratios
+    is_bounded = lo is not None and hi is not None
+    reason = None if is_bounded else f"{found.n} examples are too few for a {CONFIDENCE:.0%} interval"
+    return Effect(
+        ratio=told, lo=lo, hi=hi, p=found.p, n=found.n, method=found.method, confidence=CONFIDENCE, reason=reason
+    )
+
+
 def _drawn_effect(figures: CellFigures, ranked: Objective, leader: int, other: int) -> Effect:
     """The percentile interval of the drawn differences, its tails expanded as :mod:`results.stats` has it."""
     drawn = ranked.draws[:, other] - ranked.draws[:, leader]
@@ -91,7 +119,7 @@ def _drawn_effect(figures: CellFigures, ranked: Objective, leader: int, other: i
     ratio = math.exp(ranked.points[other] - ranked.points[leader])
     blocks, examples = figures.blocks, figures.examples(leader, other)
     n = min(blocks, examples) if _has(ranked.goals, Kind.TRIAL) else examples
-    if n < FEWEST_BLOCKS or not drawn.size:
+    if n < fewest_blocks() or not drawn.size:
         reason = f"{n} replicates are too few for a {CONFIDENCE:.0%} interval"
         return Effect(
             ratio=ratio, lo=None, hi=None, p=None, n=n, method=BOOTSTRAP, confidence=CONFIDENCE, reason=reason
@@ -105,21 +133,26 @@ def _drawn_effect(figures: CellFigures, ranked: Objective, leader: int, other: i
     return Effect(ratio=ratio, lo=math.exp(lo), hi=math.exp(hi), p=p, n=n, method=BOOTSTRAP, confidence=CONFIDENCE)
 
 
-def _judged(effect: Effect, *, with_quality: bool) -> Lead:
-    """Apart only where the interval lies above 1, the difference is worth a word, and the corrected p is small."""
+def _judged(effect: Effect, fewest: int | None) -> Lead:
+    """Apart only where the interval lies above 1, the difference is worth a word, and the corrected p is small.
+
+    Args:
+        effect: the arm's objective over the leader's.
+        fewest: blocks without which nothing is sure; None where no goal has its spread over blocks. Quality alone needs
+            no least effect, as in every verdict.
+    """
     if effect.ratio is None:
         return Lead(effect=effect, is_apart=False, reason=OTHERWISE_OBTAINED)
     if effect.method == "exact":
         same = None if effect.ratio > 1 else "they are equal"
         return Lead(effect=effect, is_apart=effect.ratio > 1, reason=same)
     if effect.lo is None or effect.hi is None:
-        needed = None if with_quality else FEWEST_BLOCKS
-        return Lead(effect=effect, is_apart=False, reason=effect.reason, blocks_needed=needed)
-    least = 1.0 + MIN_EFFECT
+        return Lead(effect=effect, is_apart=False, reason=effect.reason, blocks_needed=fewest)
+    least = 1.0 + (MIN_EFFECT if fewest is not None else 0.0)
     sure = effect.lo > 1.0 and (effect.p is None or effect.p <= 1.0 - CONFIDENCE)
     if sure and effect.ratio >= least:
         return Lead(effect=effect, is_apart=True)
-    if effect.lo >= 1.0 / least and effect.hi <= least:
+    if fewest is not None and effect.lo >= 1.0 / least and effect.hi <= least:
         return Lead(effect=effect, is_apart=False, reason=f"they are within {MIN_EFFECT:.0%} of each other")
     reason = "the interval of their ratio leaves open which is better"
     if effect.lo > 1.0:
@@ -128,7 +161,8 @@ def _judged(effect: Effect, *, with_quality: bool) -> Lead:
             if effect.ratio >= least
             else f"they differ by less than {MIN_EFFECT:.0%}, as far as it shows"
         )
-    return Lead(effect=effect, is_apart=False, reason=reason, blocks_needed=_needed(effect))
+    needed = max(fewest, _needed(effect)) if fewest is not None else None
+    return Lead(effect=effect, is_apart=False, reason=reason, blocks_needed=needed)
 
 
 def _needed(effect: Effect) -> int:

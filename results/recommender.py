@@ -19,7 +19,7 @@ from results.compare import Cell
 from results.drawn import CellFigures
 from results.errors import UsageError
 from results.evidence import Evidence, read_evidence
-from results.leads import FEWEST_BLOCKS, Objective, leads, objective
+from results.leads import Objective, fewest_blocks, leads, objective
 from results.limits import lack, lack_of, meets, misses
 from results.measures import ARTIFACT_BYTES, ENERGY, MEASURES, QUALITY, Kind, Measure
 from results.pareto import Flags, dominance, front, front_shares
@@ -198,7 +198,7 @@ def _places(figures: CellFigures, ranking: _Ranking) -> tuple[tuple[Place, ...],
                 break_even=figures.evidence.break_even.get(record.arm),
             )
         places.append(place)
-    mixed = len(set(groups)) > 1
+    mixed = len({groups[i] for i in ranking.candidates}) > 1
     notes = ("joules were obtained by different methods, and such arms are not held against each other",)
     return tuple(places), notes if mixed else ()
 
@@ -312,11 +312,16 @@ def _margins(figures: CellFigures, objectives: Sequence[Measure], i: int, domina
 
 def _cautions(figures: CellFigures) -> tuple[str, ...]:
     """What the confidences leave out."""
+    cautions = []
     if figures.blocks < FEWEST_FOR_CONFIDENCE:
-        return ("one block has no spread: no confidence is told",)
-    if figures.blocks < FEWEST_BLOCKS:
-        return (f"{figures.blocks} blocks draw little that is new: confidences are flattering below {FEWEST_BLOCKS}",)
-    return ()
+        cautions.append("one block has no spread: no confidence is told")
+    elif figures.blocks < fewest_blocks():
+        few = fewest_blocks()
+        cautions.append(f"{figures.blocks} blocks draw little that is new: confidences are flattering below {few}")
+    unscored = figures.unscored()
+    if unscored:
+        cautions.append(f"no score by example of {', '.join(unscored)}: the spread of quality is in no confidence")
+    return tuple(cautions)
 
 
 def _matches(name: str, pattern: str) -> bool:

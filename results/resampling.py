@@ -19,6 +19,8 @@ from results.stats import Floats
 DRAWS: Final = 10_000
 _CHUNK: Final = 4_000_000
 """Numbers that are drawn at a time."""
+_FEW: Final = 8
+"""Examples for each kind of scores, from which on kinds are drawn at once: the same draws in law, and sooner."""
 
 Counts = NDArray[np.int32]
 
@@ -73,13 +75,20 @@ def example_means(scores: Floats, *, draws: int, seed: int) -> Floats:
         seed: of all that are drawn of as many examples.
     """
     different, which = np.unique(scores, axis=0, return_inverse=True)  # equal arms stay equal, to the last bit
-    examples = scores.shape[1]
+    kinds, times = np.unique(different, axis=1, return_counts=True)
+    examples = int(times.sum())
     generator = np.random.default_rng([seed, 1, examples])
-    at_a_time = max(1, _CHUNK // examples)
+    are_few = kinds.shape[1] * _FEW <= examples
+    drawn_from = kinds if are_few else different
+    at_a_time = max(1, _CHUNK // drawn_from.shape[1])
     parts = []
     for start in range(0, draws, at_a_time):
-        counts = _times_drawn(generator, examples, min(at_a_time, draws - start))
-        parts.append((different @ counts.astype(np.float64)).T / examples)
+        size = min(at_a_time, draws - start)
+        if are_few:
+            counts = generator.multinomial(examples, times / examples, size).T.astype(np.float64)
+        else:
+            counts = _times_drawn(generator, examples, size).astype(np.float64)
+        parts.append((drawn_from @ counts).T / examples)
     means: Floats = np.concatenate(parts)[:, which.ravel()]
     return means
 

@@ -5,8 +5,8 @@ It must not know how the answer was found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from rich import box
@@ -16,14 +16,33 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from results.recommendation import Answer, Fate, Outcome, Place, Recommendation
-from results.report import figures
 from results.report.columns import clean
-from results.report.recommendation_wording import answer, lines, name, shown, why_not
+from results.report.recommendation_wording import answer, lines, name, shown, sure, why_not
 from results.requirements import Goal, Limit
 
 SCHEMA: Final = "joulemark.recommendation/1"
 """Changed only where a reader of the document would have to change."""
+_GAP: Final = 2
+"""Characters between columns; the box draws one of them."""
+_ALWAYS: Final = 5
+"""Columns that are always shown: the name, what is ranked by, two shares and the fate."""
+_SHARES: Final = 3
+"""Columns after the figures: two shares and the fate."""
+_SHORTEST_NAME: Final = 12
 _STYLES: Final = {Fate.WINNER: "green", Fate.TIED: "yellow", Fate.FAILED: "dim", Fate.ABSENT: "red"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """One column of an answer's table."""
+
+    heading: str
+    cells: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest cell."""
+        return max(len(self.heading), *map(len, self.cells))
 
 
 def render(found: Recommendation, console: Console) -> None:
@@ -35,9 +54,13 @@ def render(found: Recommendation, console: Console) -> None:
         sentence = answer(told)
         console.print(Text(sentence, style="bold green" if told.outcome is Outcome.RECOMMENDED else "bold yellow"))
         console.print()
-        console.print(_grid(told, found.limits))
+        columns = _columns(told, found.limits)
+        chosen = _fitting(columns, console.width)
+        console.print(_grid(told, chosen))
         console.print()
-        for line in lines(told, found.limits):
+        left_out = ", ".join(column.heading for column in columns if column not in chosen)
+        hint = (f"not shown for want of room: {left_out}; --json tells all",) if left_out else ()
+        for line in (*lines(told, found.limits), *hint):
             console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
@@ -52,25 +75,52 @@ def as_json(found: Recommendation) -> dict[str, Any]:
     }
 
 
-def _grid(told: Answer, limits: Iterable[Limit]) -> Grid:
-    measures = list(
-        dict.fromkeys([g.measure for g in told.goals] + [x.measure for x in limits] + list(told.objectives))
-    )
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    grid.add_column("variant", no_wrap=True, overflow="ellipsis")
-    for measure in measures:
-        grid.add_column(Text(name(measure, told)), justify="right", no_wrap=True, overflow="crop")
-    grid.add_column("best", justify="right", no_wrap=True)
-    grid.add_column("front", justify="right", no_wrap=True)
-    grid.add_column("", no_wrap=True)
-    for place in told.places:
-        style = _STYLES.get(place.fate, "")
-        cells = [shown(m, place.figures.get(m.name), told, place.methods.get(m.name)) for m in measures]
-        shares = [figures.MISSING if s is None else f"{s:.0%}" for s in (place.confidence, place.front_confidence)]
-        star = "*" if place.is_baseline else ""
-        row = (clean(place.arm.variant) + star, *cells, *shares, place.fate.value)
-        grid.add_row(*(Text(cell, style=style) for cell in row))
+def _grid(told: Answer, chosen: Sequence[_Column]) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
+    for column in chosen:
+        is_name = column is chosen[0]
+        grid.add_column(
+            Text(column.heading),
+            justify="left" if is_name or not column.heading else "right",
+            no_wrap=True,
+            overflow="ellipsis" if is_name else "crop",
+            min_width=None if is_name else column.width,
+        )
+    for place, *cells in zip(told.places, *(column.cells for column in chosen), strict=True):
+        grid.add_row(*(Text(cell, style=_STYLES.get(place.fate, "")) for cell in cells))
     return grid
+
+
+def _columns(told: Answer, limits: Iterable[Limit]) -> tuple[_Column, ...]:
+    """What is ranked by first, then the limits, then what else the front is over."""
+    asked = [goal.measure for goal in told.goals] + [limit.measure for limit in limits]
+    measures = [
+        _Column(
+            heading=name(measure, told),
+            cells=tuple(
+                shown(measure, place.figures.get(measure.name), told, place.methods.get(measure.name))
+                for place in told.places
+            ),
+        )
+        for measure in dict.fromkeys([*asked, *told.objectives])
+    ]
+    variants = tuple(clean(place.arm.variant) + ("*" if place.is_baseline else "") for place in told.places)
+    return (
+        _Column(heading="variant", cells=variants),
+        *measures,
+        _Column(heading="best", cells=tuple(sure(place.confidence) for place in told.places)),
+        _Column(heading="front", cells=tuple(sure(place.front_confidence) for place in told.places)),
+        _Column(heading="", cells=tuple(place.fate.value for place in told.places)),
+    )
+
+
+def _fitting(columns: Sequence[_Column], width: int) -> tuple[_Column, ...]:
+    """The columns that fit, figures left out from the last of them; a long name is cut before the first figure is."""
+    kept = list(columns)
+    longest = min(kept[0].width, max(_SHORTEST_NAME, width // 3))
+    while longest + sum(column.width + _GAP for column in kept[1:]) > width and len(kept) > _ALWAYS:
+        del kept[-_SHARES - 1]
+    return tuple(kept)
 
 
 def _limit(limit: Limit) -> dict[str, Any]:

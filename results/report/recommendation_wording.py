@@ -14,7 +14,6 @@ from results.recommendation import Answer, Fate, Lead, Margin, Miss, Outcome, Pl
 from results.report import figures
 from results.report.columns import clean
 from results.requirements import Limit
-from results.verdict import two_decimals
 
 _GAP: Final = figures.GAP
 _SHORT: Final = {
@@ -62,7 +61,7 @@ def why_not(place: Place, told: Answer) -> str:
     if place.off_front_reason:
         clauses.append(f"no place on the front: {clean(place.off_front_reason)}")
     if place.meets_share is not None and place.meets_share < 0.95:
-        clauses.append(f"keeps the limits in only {place.meets_share:.0%} of draws")
+        clauses.append(f"keeps the limits in only {sure(place.meets_share)} of draws")
     return "; ".join(clauses)
 
 
@@ -108,11 +107,23 @@ def name(measure: Measure, told: Answer) -> str:
     return _SHORT.get(measure.name, measure.name)
 
 
+def sure(share: float | None) -> str:
+    """A share of draws as ``98%``; only what is so in all of them is 100%, and in none 0%."""
+    if share is None:
+        return figures.MISSING
+    if 0.995 <= share < 1.0:
+        return ">99%"
+    return "<1%" if 0.0 < share < 0.005 else f"{share:.0%}"
+
+
 def lines(told: Answer, limits: Sequence[Limit]) -> tuple[str, ...]:
     """Why each arm is not the one, the front, and how to read it all."""
     losers = [(place, why_not(place, told)) for place in told.places]
     said = [f"{clean(place.arm.variant)}: {why}" for place, why in losers if why]
-    on_front = [f"{clean(p.arm.variant)}{_sure(p.front_confidence)}" for p in told.front]
+    on_front = [
+        clean(p.arm.variant) + (f" ({sure(p.front_confidence)})" if p.front_confidence is not None else "")
+        for p in told.front
+    ]
     over = ", ".join(name(m, told) for m in told.objectives)
     if on_front:
         said.append(f"front over {over}: {', '.join(on_front)}")
@@ -129,11 +140,14 @@ def _recommended(told: Answer) -> str:
     if winner.is_baseline:
         sentence += ", the baseline" + (": no other arm that keeps the limits is better" if rivals else "")
     elif winner.ratio_to_baseline is not None:
-        sentence += f", {figures.ratio(winner.ratio_to_baseline)} {clean(told.baseline or '')}'s"
+        together = " by the weighted objective" if len(told.goals) > 1 else ""
+        sentence += (
+            f", {figures.ratio(_turned(winner.ratio_to_baseline, told))} {clean(told.baseline or '')}'s{together}"
+        )
     if not rivals:
         sentence += "; the only arm that keeps the limits"
     if winner.confidence is not None:
-        sentence += f"; best in {winner.confidence:.0%} of draws"
+        sentence += f"; best in {sure(winner.confidence)} of draws"
     return sentence + _repaid(winner)
 
 
@@ -159,6 +173,8 @@ def _inconclusive(told: Answer) -> str:
     sentence = f"{names} cannot be told apart by {_goals(told)}: {'; '.join(map(clean, filter(None, reasons)))}"
     if needed:
         return f"{sentence}; about {max(needed):,} blocks would tell, where {told.blocks:,} ran (raise `repeats`)"
+    if any(goal.measure.kind is Kind.QUALITY for goal in told.goals):
+        return f"{sentence}; more judged examples would tell, and not more blocks"
     return f"{sentence}; more blocks would not tell: choose among them by another figure"
 
 
@@ -201,10 +217,17 @@ def _against(lead: Lead, told: Answer) -> str:
     than = clean(leader.arm.variant)
     if effect.ratio is None:
         return f"not told apart from {than}: {lead.reason}"
-    bounded = effect.lo is not None and effect.hi is not None and effect.lo < effect.hi
-    bounds = f" ({two_decimals(effect.lo)}–{figures.ratio(effect.hi)})" if bounded and effect.lo else ""
-    size = f"{figures.ratio(effect.ratio)}{bounds} {than}'s {_goals(told)}"
+    ends = sorted(_turned(end, told) for end in (effect.lo, effect.hi) if end is not None)
+    bounds = f" ({figures.interval(ends[0], ends[-1])})" if len(ends) == 2 and ends[0] < ends[1] else ""
+    size = f"{figures.ratio(_turned(effect.ratio, told))}{bounds} {than}'s {_goals(told)}"
     return size if lead.is_apart else f"{size}: not told apart, {clean(lead.reason or '')}"
+
+
+def _turned(ratio: float, told: Answer) -> float:
+    """A ratio of which less is better as people read it: of the figure itself, where more of it is better."""
+    (first, *rest) = told.goals
+    more = told.more_quality_is_better if first.measure.kind is Kind.QUALITY else first.measure.more_is_better
+    return 1.0 / ratio if more and not rest else ratio
 
 
 def _method(told: Answer, limits: Sequence[Limit]) -> str:
@@ -217,7 +240,3 @@ def _method(told: Answer, limits: Sequence[Limit]) -> str:
         ranked = f"ranked by {_goals(told)}"
     kept = "; limits are held by point estimates, and by every draw in the confidences" if limits else ""
     return f"{ranked}{kept}; confidence: share of {told.draws:,} draws of whole blocks, and of examples for quality"
-
-
-def _sure(share: float | None) -> str:
-    return "" if share is None else f" ({share:.0%})"
