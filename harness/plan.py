@@ -17,7 +17,7 @@ from typing import Final
 from harness.spec import Campaign, Placement, Recipe, Trial, Variant
 from results.records import FINAL_STATUSES, Arm, Status, TrialKey, digest
 from scenarios.load.protocol import Load
-from scenarios.workloads.protocol import Workload
+from scenarios.workloads.protocol import HasEngines, Workload
 
 Attempts = Mapping[tuple[Arm, int], tuple[int, Status]]
 """Arm and block → number and status of the latest attempt in the store."""
@@ -44,6 +44,8 @@ class PlannedArm:
 
 def resolve_engine(variant: Variant, workload: Workload) -> str:
     """The engine's name: the variant's own, else the one that takes the workload as it is."""
+    if variant.engine is None and isinstance(workload, HasEngines):
+        return min(workload.engines)
     return variant.engine or DEFAULT_ENGINES[workload.form]
 
 

@@ -18,7 +18,7 @@ from harness.spec import BEST_FP32, Campaign, Variant
 from harness.variants.protocol import Stage, Step
 from results.basis import CarbonBasis
 from results.errors import UsageError
-from scenarios.workloads.protocol import Workload
+from scenarios.workloads.protocol import HasEngines, Workload
 
 MAX_NAME: Final = 100
 MAX_BATCH: Final = 2**20
@@ -189,6 +189,10 @@ def _engine(variant: Variant, workload: Workload, catalog: Catalog) -> Problem |
     name = resolve_engine(variant, workload)
     if name not in catalog.engines:
         return Problem((), f"the engine `{name}` is not installed", nearest(name, catalog.engines))
+    if isinstance(workload, HasEngines) and name not in workload.engines:
+        known = " or ".join(f"`{engine}`" for engine in sorted(workload.engines))
+        what = f"the workload `{workload.name}` does not go with the engine `{name}`"
+        return Problem(("engine",), what, f"use {known}, or name the variant's own `workloads`")
     takes = catalog.engines[name].takes
     on_default = "" if variant.engine else f", the default for `{workload.name}`"
     for index, step in enumerate(variant.steps):

@@ -73,8 +73,8 @@ class TorchEager:
         if is_cascade(directory):
             return load_parts(self, directory, placement)
         settings = json.loads((directory / NETWORK_FILE).read_text())
-        device = _device(placement)
-        _set_precision(settings, placement)
+        device = device_of(placement)
+        set_precision(settings, placement)
         module = load_network(directory).module.to(device).eval()
         module = with_layout(module, settings["layout"], placement.device)
         run = _answering(module, settings["autocast"], placement.device)
@@ -200,7 +200,12 @@ class CudaSession:
         return torch_profile.profiled(self._answer, feed)
 
 
-def _device(placement: Placement) -> str:
+def device_of(placement: Placement) -> str:
+    """The device's name for torch, made the current one.
+
+    Raises:
+        UnsupportedError: if torch sees no such device.
+    """
     if placement.device == "cpu":
         return "cpu"
     import torch
@@ -217,8 +222,12 @@ def _device(placement: Placement) -> str:
     return f"cuda:{placement.index}"
 
 
-def _set_precision(settings: Mapping[str, Any], placement: Placement) -> None:
-    """Allow TF32 in this process, or forbid it: left alone, torch allows it to convolutions."""
+def set_precision(settings: Mapping[str, Any], placement: Placement) -> None:
+    """Allow TF32 in this process, or forbid it: left alone, torch allows it to convolutions.
+
+    Raises:
+        UnsupportedError: if the device cannot compute as the settings of a stored network ask.
+    """
     import torch
 
     if placement.device == "cpu":

@@ -19,7 +19,7 @@ class Autocast:
 
     name: ClassVar[str] = "autocast"
     stage: ClassVar[Stage] = Stage.TORCH
-    engines: ClassVar[frozenset[str] | None] = frozenset({"torch"})
+    engines: ClassVar[frozenset[str] | None] = frozenset({"torch", "torch-training"})
     keeps_fp32: ClassVar[bool] = False
 
     dtype: str = "bfloat16"
