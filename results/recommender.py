@@ -21,7 +21,7 @@ from results.errors import UsageError
 from results.evidence import Evidence, read_evidence
 from results.leads import Objective, fewest_blocks, leads, objective
 from results.limits import lack, lack_of, meets, misses
-from results.measures import ARTIFACT_BYTES, ENERGY, MEASURES, QUALITY, Kind, Measure
+from results.measures import ARTIFACT_BYTES, ENERGY, MEASURES, QUALITY, Kind, Measure, find_measure
 from results.pareto import Flags, dominance, front, front_shares
 from results.recommendation import Answer, Fate, Lead, Margin, Miss, Outcome, Place, Recommendation
 from results.records import ArmRecord
@@ -248,7 +248,7 @@ def _is_contested(ranking: _Ranking) -> bool:
 
 def _by_load(records: Sequence[ArmRecord]) -> tuple[Goal, ...]:
     """What ranks arms under their load, where nothing else is asked for."""
-    measure = MEASURES[records[0].primary_metric]
+    measure = find_measure(records[0].primary_metric, where=f"what ranks arms under {records[0].arm.scenario}")
     return (Goal(measure=measure, weight=1.0, is_more=measure.more_is_better),)
 
 
@@ -261,7 +261,7 @@ def _objectives(goals: Sequence[Goal], figures: CellFigures) -> tuple[tuple[Meas
     if len(goals) == 1:
         usual = (figures.records[0].primary_metric, ENERGY, QUALITY, ARTIFACT_BYTES)
         spoken_for = {wanted[0].name} | ({ENERGY} if wanted[0].name in OF_ENERGY_ALONE else set())
-        wanted += [MEASURES[name] for name in usual if name not in spoken_for]
+        wanted += [MEASURES[name] for name in usual if name in MEASURES and name not in spoken_for]
     told = [measure for measure in wanted if np.isfinite(figures.of(measure).points).any()]
     lost = [measure.name for measure in wanted if measure not in told]
     notes = tuple(f"no arm tells {name}: it is no objective of the front" for name in lost)

@@ -237,6 +237,23 @@ def test_where_nothing_keeps_the_limits_the_nearest_is_named() -> None:
     )
 
 
+def test_where_nothing_finished_nothing_is_recommended() -> None:
+    """Every arm is left out by its verdict, and no figure is made up."""
+    told = only(evidence({"fp32": {}, "int8": {}}), maximum={"quality_drop": "1%"}, minimize=["gco2e_per_1k"])
+    assert (told.outcome, told.blocks) == (Outcome.NOTHING_MEETS, 0)
+    assert {p.reason for p in told.places} == {"crashed: killed"}
+    assert {value for p in told.places for value in p.figures.values()} == {None}
+
+
+def test_a_load_that_is_ranked_by_a_stranger_needs_a_goal() -> None:
+    """What no measure tells cannot rank; what is asked for can."""
+    told = evidence({"fp32": FP32, "int8": INT8})
+    facts = replace(told.facts, arms=[replace(r, primary_metric="joy") for r in told.facts.arms])
+    with pytest.raises(UsageError, match="`joy` is no metric"):
+        only(replace(told, facts=facts))
+    assert only(replace(told, facts=facts), minimize=[ENERGY]).outcome is Outcome.RECOMMENDED
+
+
 def test_without_a_baseline_nothing_is_recommended() -> None:
     """What compressing gains cannot be said; who keeps the limits can."""
     found = decide(evidence({"fp32": {}, "int8": INT8}), require({}), draws=DRAWS)
