@@ -2,7 +2,8 @@
 
 A whole file's size hides what a recipe did to the weights it touched: embeddings that stay fp32, a graph's own text.
 Counted are the weights that were touched and no others, each once, with the scales and zero points that belong to
-them. It reads shapes and types alone, whatever made them; it must not know which recipe that was.
+them. Of a graph these are weights of products: a table that rows are looked up in is left out, since quantizers take it
+along and pruning does not. It reads shapes and types alone; it must not know which recipe made them.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def weigh_graph(graph: Path, container: Path) -> Weight:
     apart = entries_of(container)
     held = {tensor.name: apart.get(tensor.name) or _initializer(tensor) for tensor in model.initializer}
     packed = {node.input[1]: _sides(node) for node in model.node if node.op_type == "MatMulNBits"}
-    beside = set(_beside(model.node, held))
+    beside = set(_beside(model.node, held)) | _looked_up(model.node)
     parameters = 0
     counted: set[str] = set()
     for name, entry in held.items():
@@ -133,8 +134,6 @@ _PLACES: Final[Mapping[str, tuple[int, tuple[int, ...]]]] = {
     "QGemm": (3, (4, 5)),
     "QAttention": (1, (4, 7)),
     "MatMulNBits": (1, (2, 3)),
-    "GatherBlockQuantized": (0, (2, 3)),
-    "Gather": (0, ()),
 }
 """Operator → which input is a weight, and which are its scale and zero point."""
 _OTHERS: Final[Mapping[str, tuple[int, ...]]] = {
@@ -170,6 +169,13 @@ def _beside(nodes: Iterable[Any], held: Mapping[str, Entry]) -> Iterator[str]:
             yield from scales
         places = (*_PLACES.get(node.op_type, (0, ()))[1], *_OTHERS.get(node.op_type, ()))
         yield from (node.input[place] for place in places if place < len(node.input))
+
+
+def _looked_up(nodes: Iterable[Any]) -> set[str]:
+    """Tensors that rows are taken from, and that nothing else reads."""
+    lookups = {"Gather", "GatherBlockQuantized"}
+    tables = {node.input[0] for node in nodes if node.op_type in lookups}
+    return tables - {name for node in nodes if node.op_type not in lookups for name in node.input}
 
 
 def _sides(node: Any) -> int:

@@ -148,8 +148,8 @@ def test_a_graphs_sixteen_bit_weights_are_counted(tmp_path: Path) -> None:
     assert weigh_graph(graph, tmp_path / "none") == Weight(parameters=32, stored_bytes=64)
 
 
-def test_an_embedding_is_counted_with_scales_of_its_name(tmp_path: Path) -> None:
-    """A gathered table of bytes, whose scale and zero point are told by ONNX Runtime's names."""
+def test_a_table_that_is_looked_up_is_not_counted(tmp_path: Path) -> None:
+    """An embedding in bytes is no weight of a product: beside pruned layers it would tell of the quantizer alone."""
     nodes = [
         helper.make_node("Gather", ["t_quantized", "x"], ["rows"]),
         helper.make_node("DequantizeLinear", ["rows", "t_scale", "t_zero_point"], ["y"]),
@@ -160,7 +160,19 @@ def test_an_embedding_is_counted_with_scales_of_its_name(tmp_path: Path) -> None
         "t_zero_point": np.zeros((), np.uint8),
     }
     graph = _graph(tmp_path, nodes, tensors)
-    assert weigh_graph(graph, tmp_path / "none") == Weight(parameters=40, stored_bytes=40 + 4 + 1)
+    assert weigh_graph(graph, tmp_path / "none") == Weight(parameters=0, stored_bytes=0)
+
+
+def test_scales_are_told_by_their_names_where_no_operator_takes_them(tmp_path: Path) -> None:
+    """MatMulInteger has no place for a weight's scale: ONNX Runtime multiplies by it later, and names it alike."""
+    node = helper.make_node("MatMulInteger", ["x", "w_quantized", "", "w_zero_point"], ["y"])
+    tensors: dict[str, Any] = {
+        "w_quantized": np.ones((10, 4), np.int8),
+        "w_scale": np.ones(4, np.float32),
+        "w_zero_point": np.zeros(4, np.int8),
+    }
+    graph = _graph(tmp_path, [node], tensors)
+    assert weigh_graph(graph, tmp_path / "none") == Weight(parameters=40, stored_bytes=40 + 16 + 4)
 
 
 def test_the_parts_of_a_cascade_are_summed(tmp_path: Path) -> None:
