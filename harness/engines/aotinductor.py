@@ -20,6 +20,7 @@ from harness.engines.compiling import PACKAGE_FILE, compiled, opened, require_co
 from harness.engines.onnx_export import exported_program
 from harness.engines.torch_tensors import arrays, moved
 from harness.spec import Placement
+from harness.variants import pt2e
 from harness.variants.instruction_set import instruction_set
 from harness.variants.protocol import ExportedModel, Model, Stage, StagedModel, TorchModel
 from results.errors import UnsupportedError
@@ -39,8 +40,8 @@ class AotInductor:
     preload: ClassVar[tuple[str, ...]] = ("torch",)
 
     def toolchain(self) -> Mapping[str, str]:
-        """The version of torch, and the instruction set, since the code is compiled for it."""
-        return {"torch": version("torch"), "instruction-set": instruction_set()}
+        """Versions of what quantizes and compiles, and the instruction set, since the code is compiled for it."""
+        return {"torch": version("torch"), **pt2e.toolchain(), "instruction-set": instruction_set()}
 
     def export(self, model: Model, example: Mapping[str, NDArray[Any]], directory: Path) -> None:
         """Compile; takes from seconds to minutes, and needs a C++ compiler.

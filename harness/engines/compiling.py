@@ -5,7 +5,10 @@ It must not know who made the program, nor how the package will be run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +29,8 @@ does, and far below what a wrongly compiled kernel does."""
 
 UNPACKING: Final = "quantized_decomposed.dequantize_per_channel.default"
 FIX: Final = "use the engine `torch` or `onnxruntime`"
+
+_log = logging.getLogger(__name__)
 
 
 def require_compiler() -> None:
@@ -63,15 +68,16 @@ def compiled(program: Any, example: Mapping[str, NDArray[Any]], settings: Mappin
     patch = {
         "freezing": chosen["freezing"],
         "max_autotune": chosen["max_autotune"],
+        "autotune_num_choices_displayed": 0,  # no tables on the terminal
         "cpp.dynamic_threads": True,  # else the build machine's thread count is compiled in
         "aot_inductor.enable_line_tables": False,  # the debugger's, which would be half of a small package
         "compile_threads": 1,  # no pool of compilers that outlives the build
     }
     program = _with_wide_convolutions(program, example)
     try:
-        with torch.no_grad(), without_chatter(), config.patch(patch):
+        with torch.no_grad(), without_chatter(), _quiet_errors(), config.patch(patch):
             made = torch._inductor.aoti_compile_and_package(program, package_path=str(package))
-    except (exc.CppCompileError, exc.LoweringException) as error:
+    except (exc.CppCompileError, exc.LoweringException, exc.InductorError) as error:
         first = str(error).strip().splitlines()[0]
         raise UnsupportedError(f"the network cannot be compiled: {first}", where="aotinductor", fix=FIX) from error
     assert Path(made) == package
@@ -79,6 +85,18 @@ def compiled(program: Any, example: Mapping[str, NDArray[Any]], settings: Mappin
         package.unlink()
         what = f"torch's compiler made code whose answers differ from the network's by {distance:.0%} of their norm"
         raise UnsupportedError(what, where="aotinductor", fix=FIX)
+
+
+@contextlib.contextmanager
+def _quiet_errors() -> Iterator[None]:
+    """Keep what autotuning writes about its choices off the terminal: it goes to our debug log."""
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            yield
+    finally:
+        for line in written.getvalue().splitlines():
+            _log.debug("%s", line)
 
 
 def opened(package: Path) -> Any:

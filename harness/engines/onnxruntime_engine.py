@@ -23,6 +23,7 @@ from harness.engines.cascade import CascadeSession, export_parts, is_cascade, lo
 from harness.engines.protocol import Weight
 from harness.engines.weighing import every_part, weigh_graph
 from harness.spec import Placement
+from harness.variants import pt2e
 from harness.variants.instruction_set import has_int8_dot_product
 from harness.variants.protocol import Model, OnnxModel, Stage, StagedModel
 from results.errors import UnsupportedError
@@ -47,7 +48,7 @@ class OnnxRuntime:
         """Versions of what exports, quantizes and runs, and whether this CPU lets weights use all 8 bits."""
         int8 = "8-bit" if has_int8_dot_product() else "7-bit"
         versions = {name: version(name) for name in ("onnx", "onnxscript", "torch")}
-        return {**versions, **_installed(), "int8-weights": int8}
+        return {**versions, **pt2e.toolchain(), **_installed(), "int8-weights": int8}
 
     def export(self, model: Model, example: Mapping[str, NDArray[Any]], directory: Path) -> None:  # noqa: ARG002 - the protocol's signature
         """Write the graph, and where its zeros are to be stored as a bitmap, its weights apart.

@@ -25,7 +25,7 @@ from harness.engines.sparse_layers import with_layout
 from harness.engines.torch_tensors import arrays, moved
 from harness.engines.weighing import every_part, weigh_network
 from harness.spec import Placement
-from harness.variants.protocol import Model, Stage, StagedModel, TorchModel
+from harness.variants.protocol import Model, Packs, Stage, StagedModel, TorchModel
 from results.errors import UnsupportedError
 from results.records import Kernel
 from results.units import NS_PER_S
@@ -77,6 +77,9 @@ class TorchEager:
         set_precision(settings, placement)
         module = load_network(directory).module.to(device).eval()
         module = with_layout(module, settings["layout"], placement.device)
+        for layer in module.modules():
+            if isinstance(layer, Packs):
+                layer.pack()
         run = _answering(module, settings["autocast"], placement.device)
         inputs = tuple(settings["inputs"])
         return CpuSession(run, inputs) if placement.device == "cpu" else CudaSession(run, inputs, device)

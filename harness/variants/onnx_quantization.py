@@ -26,7 +26,20 @@ def preprocessed(graph: Path, scratch: Path) -> Path:
     prepared = scratch / "preprocessed.onnx"
     # symbolic inference fails on transformers that torch exports, and the exporter has noted the shapes already
     quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
+    _name_nodes(prepared)
     return prepared
+
+
+def _name_nodes(graph: Path) -> None:
+    """Name the nodes that have no name, since the quantizer is told by name which to take."""
+    import onnx
+
+    model = onnx.load(str(graph))
+    nameless = [(number, node) for number, node in enumerate(model.graph.node) if not node.name]
+    for number, node in nameless:
+        node.name = f"{node.op_type}_nameless_{number}"
+    if nameless:
+        onnx.save(model, str(graph))
 
 
 def has_convolutions(graph: Path) -> bool:
@@ -43,6 +56,40 @@ def products_with_weights(graph: Path, kinds: Collection[str]) -> list[str]:
     found = onnx.load(str(graph), load_external_data=False).graph
     constants = {tensor.name for tensor in found.initializer}
     return [node.name for node in found.node if node.op_type in kinds and node.input[1] in constants]
+
+
+def with_plain_products(graph: Path) -> Path:
+    """Turn each ``Gemm`` with constant weights into a ``MatMul`` and an ``Add``, in place.
+
+    Some quantizers know no other product. A ``Gemm`` that scales, or that transposes what it is given, stays.
+    """
+    import numpy as np
+    import onnx
+
+    model = onnx.load(str(graph))
+    nodes, constants = model.graph.node, {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in nodes if node.op_type == "Gemm" and node.input[1] in constants]:
+        settings = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if settings.get("transA") or settings.get("alpha", 1.0) != 1.0 or settings.get("beta", 1.0) != 1.0:
+            continue
+        weight = onnx.numpy_helper.to_array(constants[node.input[1]])
+        turned = np.ascontiguousarray(weight.T if settings.get("transB") else weight)
+        name = f"{node.name}_{node.input[1]}"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(turned, name))
+        biased = len(node.input) > 2
+        product = f"{node.output[0]}_product" if biased else node.output[0]
+        at = next(index for index, other in enumerate(nodes) if other.output[:] == node.output[:])
+        made = [onnx.helper.make_node("MatMul", [node.input[0], name], [product], name=f"{node.name}_matmul")]
+        if biased:
+            made.append(onnx.helper.make_node("Add", [product, node.input[2]], [node.output[0]], name=node.name))
+        nodes.remove(node)
+        for place, one in enumerate(made):
+            nodes.insert(at + place, one)
+    read = {name for node in nodes for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in read]:
+        model.graph.initializer.remove(tensor)
+    onnx.save(model, str(graph))
+    return graph
 
 
 class CalibrationReader:

@@ -142,6 +142,19 @@ class Step(Protocol):
 
 
 @runtime_checkable
+class Packs(Protocol):
+    """A layer of a recipe's own whose weights are stored in one form and multiplied in another."""
+
+    def pack(self) -> None:
+        """Lay the weights out for the device they are on; called once, when the network is loaded.
+
+        Raises:
+            UnsupportedError: if there is no kernel for the device.
+        """
+        ...
+
+
+@runtime_checkable
 class HasControl(Protocol):
     """A step that proves nothing alone: a campaign runs its control beside it, as ``<variant>-control``."""
 

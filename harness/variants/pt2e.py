@@ -10,7 +10,9 @@ must not know which recipe asks, nor which runtime will fuse.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -22,6 +24,13 @@ from results.errors import MissingExtraError, UnsupportedError
 BATCH: Final = 16
 """Examples that calibrate at a time."""
 OPERATORS: Final = ("auto", "all", "matmul", "conv")
+
+
+def toolchain() -> Mapping[str, str]:
+    """The version of torchao, which is an extra, without importing it; nothing where it is not installed."""
+    with suppress(PackageNotFoundError):
+        return {"torchao": version("torchao")}
+    return {}
 
 
 def prepared(program: Any, operators: str, *, training: bool, where: str) -> Any:

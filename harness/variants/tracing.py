@@ -73,7 +73,8 @@ def without_chatter() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=_OF_TORCH)
             warnings.filterwarnings("ignore", category=FutureWarning, module=_OF_TORCH)
-            warnings.filterwarnings("ignore", "To copy construct from a tensor", UserWarning)  # in its int8 lowering
+            for said in ("To copy construct from a tensor", "TypedStorage is deprecated"):  # by its own lowerings
+                warnings.filterwarnings("ignore", said, UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
