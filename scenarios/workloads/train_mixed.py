@@ -64,7 +64,7 @@ class TrainMixed:
     @property
     def quality(self) -> Quality:
         """Mean bits that a byte of unseen source costs after training."""
-        name = f"loss after {self.steps} steps in bits per byte"
+        name = f"bits per byte after {self.steps} steps"
         return Quality(name=name, unit="bits/byte", higher_is_better=False)
 
     @property
