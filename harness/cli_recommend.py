@@ -42,8 +42,8 @@ def recommend_command(maximum: Sequence[str], minimum: Sequence[str], db: Path, 
     limits, the best cannot be told apart, or no baseline finished.
     """
     from results import connect, recommend
+    from results.choice.requirements import split_bound
     from results.report import recommendation
-    from results.requirements import split_bound
 
     upper = [split_bound(text, option="--max") for text in maximum]
     lower = [split_bound(text, option="--min") for text in minimum]

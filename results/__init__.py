@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from results.choice.recommender import recommend
     from results.reader import Reader, connect
-    from results.recommender import recommend
 
 __all__ = ["Reader", "connect", "recommend"]
 
@@ -14,7 +14,7 @@ __all__ = ["Reader", "connect", "recommend"]
 def __getattr__(name: str) -> Any:
     """Load the reader, and DuckDB with it, only when it is asked for: a measured process never is."""
     if name == "recommend":
-        from results import recommender
+        from results.choice import recommender
 
         return recommender.recommend
     if name in __all__:

@@ -15,10 +15,10 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from results.recommendation import Answer, Fate, Outcome, Place, Recommendation
+from results.choice.recommendation import Answer, Fate, Outcome, Place, Recommendation
+from results.choice.requirements import Goal, Limit
 from results.report.columns import clean
 from results.report.recommendation_wording import answer, lines, name, shown, sure, why_not
-from results.requirements import Goal, Limit
 
 SCHEMA: Final = "joulemark.recommendation/1"
 """Changed only where a reader of the document would have to change."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from results.measures import Kind, Measure
+from results.choice.measures import Kind, Measure
+from results.choice.recommendation import Answer, Fate, Lead, Margin, Miss, Outcome, Place
+from results.choice.requirements import Limit
 from results.quantities import Dimension
-from results.recommendation import Answer, Fate, Lead, Margin, Miss, Outcome, Place
 from results.report import figures
 from results.report.columns import clean
-from results.requirements import Limit
 
 _GAP: Final = figures.GAP
 _SHORT: Final = {

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 import results
 from harness.cli import main
 from results import connect
+from results.choice.measures import MEASURES
 from results.compare import refresh
 from results.errors import NoBaselineError
-from results.measures import MEASURES
 from results.records import Absence, Arm, Metric
 from results.report import recommendation
 from results.store import Store

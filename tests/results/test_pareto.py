@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from results.pareto import dominance, front, front_shares
+from results.choice.pareto import dominance, front, front_shares
 
 COSTS = arrays(
     np.float64,

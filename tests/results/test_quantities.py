@@ -48,9 +48,7 @@ def test_a_quantity_is_read_in_si_units(text: str, dimension: Dimension, value: 
     st.floats(min_value=0, max_value=1e12, allow_nan=False),
     st.sampled_from(["", " ", "  "]),
 )
-def test_every_unit_of_a_dimension_scales_by_its_factor(
-    kind: tuple[Dimension, str], number: float, space: str
-) -> None:
+def test_every_unit_of_a_dimension_scales_by_its_factor(kind: tuple[Dimension, str], number: float, space: str) -> None:
     """Whatever the number, and however it is written."""
     dimension, unit = kind
     told = parse_quantity(f"{number!r}{space}{unit}", dimension, where="--max x")

@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 
 from results.basis import CarbonBasis, Embodied
+from results.choice.evidence import Evidence, Standing
+from results.choice.leads import fewest_blocks
+from results.choice.measures import Basis
+from results.choice.recommendation import Answer, Fate, Outcome, Place
+from results.choice.recommender import decide
+from results.choice.requirements import require
 from results.compare import Cell
 from results.derived import Estimate
 from results.errors import UsageError
-from results.evidence import Evidence, Standing
 from results.facts import Facts
-from results.leads import fewest_blocks
-from results.measures import Basis
-from results.recommendation import Answer, Fate, Outcome, Place
-from results.recommender import decide
 from results.records import Arm, ArmRecord
 from results.report.footprint import BreakEven
 from results.report.recommendation_wording import answer, lines, why_not
-from results.requirements import require
 
 ENERGY = "energy_j_per_inference"
 WOBBLE = (1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 0.995, 1.005)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.basis import CarbonBasis, Embodied, Price
+from results.choice.measures import MEASURES, Basis, find_measure, terms
+from results.choice.requirements import require, split_bound
 from results.errors import UsageError
-from results.measures import MEASURES, Basis, find_measure, terms
-from results.requirements import require, split_bound
 
 
 def asked(**wishes: Any) -> Any:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from results.resampling import example_means, maxima, medians, resample
+from results.choice.resampling import example_means, maxima, medians, resample
 
 VALUES = arrays(np.float64, st.integers(1, 9), elements=st.one_of(st.integers(-3, 3).map(float), st.just(float("nan"))))
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import numpy as np
 
+from results.choice.drawn import CellFigures
+from results.choice.evidence import Evidence, read_evidence
+from results.choice.leads import Objective, fewest_blocks, leads, objective
+from results.choice.limits import lack, lack_of, meets, misses
+from results.choice.measures import ARTIFACT_BYTES, ENERGY, MEASURES, QUALITY, Kind, Measure, find_measure
+from results.choice.pareto import Flags, dominance, front, front_shares
+from results.choice.recommendation import Answer, Fate, Lead, Margin, Miss, Outcome, Place, Recommendation
+from results.choice.requirements import Goal, Limit, Requirements, Wishes, require
+from results.choice.resampling import DRAWS
 from results.compare import Cell
-from results.drawn import CellFigures
 from results.errors import UsageError
-from results.evidence import Evidence, read_evidence
-from results.leads import Objective, fewest_blocks, leads, objective
-from results.limits import lack, lack_of, meets, misses
-from results.measures import ARTIFACT_BYTES, ENERGY, MEASURES, QUALITY, Kind, Measure, find_measure
-from results.pareto import Flags, dominance, front, front_shares
-from results.recommendation import Answer, Fate, Lead, Margin, Miss, Outcome, Place, Recommendation
 from results.records import ArmRecord
-from results.requirements import Goal, Limit, Requirements, Wishes, require
-from results.resampling import DRAWS
 from results.stats import Floats
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from results import queries, tables
+from results.choice.measures import Basis
 from results.compare import Cell
 from results.facts import Facts, by_arm
-from results.measures import Basis
 from results.records import Arm, ArmRecord
 from results.report.footprint import BreakEven
 from results.report.model import find_campaign

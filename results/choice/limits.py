@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from results.drawn import CellFigures
-from results.leads import Objective
-from results.measures import MEASURES, Measure
-from results.pareto import Flags
-from results.recommendation import Miss
-from results.requirements import Limit
+from results.choice.drawn import CellFigures
+from results.choice.leads import Objective
+from results.choice.measures import MEASURES, Measure
+from results.choice.pareto import Flags
+from results.choice.recommendation import Miss
+from results.choice.requirements import Limit
 
 
 def lack(figures: CellFigures, limits: Sequence[Limit], ranked: Objective, i: int) -> str | None:

@@ -17,11 +17,11 @@ from typing import Final
 import numpy as np
 from scipy import stats as scipy_stats
 
-from results.drawn import CellFigures
-from results.measures import Kind
+from results.choice.drawn import CellFigures
+from results.choice.measures import Kind
+from results.choice.recommendation import Lead
+from results.choice.requirements import Goal
 from results.quality import compare_quality
-from results.recommendation import Lead
-from results.requirements import Goal
 from results.stats import CONFIDENCE, Effect, Floats, benjamini_hochberg, paired_ratio
 from results.verdict import MIN_EFFECT
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from results.measures import Measure
+from results.choice.measures import Measure
+from results.choice.requirements import Goal, Limit
 from results.records import Arm
 from results.report.footprint import BreakEven
-from results.requirements import Goal, Limit
 from results.stats import Effect
 
 

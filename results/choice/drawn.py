@@ -13,12 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from results.choice.evidence import Evidence
+from results.choice.measures import MEASURES, QUALITY, Kind, Measure, Term, terms
+from results.choice.resampling import Counts, Resampling, example_means, maxima, medians, resample
 from results.derived import Estimate
-from results.evidence import Evidence
-from results.measures import MEASURES, QUALITY, Kind, Measure, Term, terms
 from results.quality import is_fraction
 from results.records import ArmRecord, Method, weakest
-from results.resampling import Counts, Resampling, example_means, maxima, medians, resample
 from results.stats import Floats
 
 _OBTAINED_VARIOUSLY: Final = ("energy_", "power_")

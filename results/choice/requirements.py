@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
+from results.choice.measures import Kind, Measure, find_measure
 from results.errors import UsageError
-from results.measures import Kind, Measure, find_measure
 from results.quantities import parse_quantity
 
 Bounds = Mapping[str, str | float] | Iterable[tuple[str, str | float]]
@@ -34,7 +34,7 @@ class Limit:
 
     measure: Measure
     bound: float
-    """In the measure's SI unit; of a drop in quality, as :class:`results.drawn.Drawn` has it."""
+    """In the measure's SI unit; of a drop in quality, as :class:`results.choice.drawn.Drawn` has it."""
     is_upper: bool
 
 

@@ -1,0 +1,1 @@
+"""Which arm to take: limits, objectives, and how sure the answer is."""
