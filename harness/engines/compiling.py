@@ -81,7 +81,7 @@ def compiled(program: Any, example: Mapping[str, NDArray[Any]], settings: Mappin
         first = str(error).strip().splitlines()[0]
         raise UnsupportedError(f"the network cannot be compiled: {first}", where="aotinductor", fix=FIX) from error
     assert Path(made) == package
-    if (distance := _error(program, example, package)) > LARGEST_ERROR:
+    if (distance := disagreement(program, example, package)) > LARGEST_ERROR:
         package.unlink()
         what = f"torch's compiler made code whose answers differ from the network's by {distance:.0%} of their norm"
         raise UnsupportedError(what, where="aotinductor", fix=FIX)
@@ -110,7 +110,7 @@ def opened(package: Path) -> Any:
     return torch._C._aoti.AOTIModelPackageLoader(str(package), MODEL_NAME, False, 1, -1)
 
 
-def _error(program: Any, example: Mapping[str, NDArray[Any]], package: Path) -> float:
+def disagreement(program: Any, example: Mapping[str, NDArray[Any]], package: Path) -> float:
     """The distance of a package's answers from its program's, as a share of their norm; the worst of all outputs."""
     import torch
     from torch.utils._pytree import tree_leaves

@@ -49,8 +49,11 @@ def prepared(program: Any, operators: str, *, training: bool, where: str) -> Any
     flow = _torchao()
     quantizer = _quantizer()(operators, training)
     prepare = flow.prepare_qat_pt2e if training else flow.prepare_pt2e
+    module = program.module()
+    _fold_norms(module)
     with without_chatter():
-        module = prepare(program.module(), quantizer)
+        module = prepare(module, quantizer)
+    _set_modeless(module)
     if not quantizer.products:
         kinds = {"matmul": "linear layer", "conv": "convolution"}.get(operators, "convolution or linear layer")
         raise UnsupportedError(f"the network calls no {kinds} with weights of its own", where=where)
@@ -72,8 +75,7 @@ def converted(module: Any, example: Mapping[str, NDArray[Any]], where: str) -> A
         quantized = _torchao().convert_pt2e(module)
     _drop_unused(quantized)
     _rename_constants(quantized)
-    quantized.train = quantized.eval = lambda *_: quantized  # else they raise, also where nothing depends on a mode
-    quantized.training = False
+    _set_modeless(quantized)
     return traced(quantized, example, where)
 
 
@@ -85,6 +87,43 @@ def _torchao() -> Any:
         fix = "pip install 'joulemark[compress]'"
         raise MissingExtraError("int8 by torch needs torchao", where="torchao", fix=fix) from error
     return quantize_pt2e
+
+
+def _fold_norms(module: Any) -> None:
+    """Fold each batch normalisation into the convolution before it, in a graph that was traced for answering.
+
+    Before training too: its statistics have settled when the network was first trained, and torchao's own way of
+    training around it takes a minute to match its patterns.
+    """
+    import torch
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    def read(node: Any) -> Any:
+        return None if node is None else module.get_parameter(node.target)
+
+    for norm in [node for node in module.graph.nodes if node.target is torch.ops.aten.batch_norm.default]:
+        conv = norm.args[0]
+        if conv.op != "call_function" or "conv2d" not in str(conv.target) or len(conv.users) > 1:
+            continue
+        given, weight, bias, *rest = (*conv.args, None) if len(conv.args) == 2 else conv.args
+        gain, offset, mean, variance = norm.args[1:5]
+        statistics = (module.get_buffer(mean.target), module.get_buffer(variance.target))
+        folded = fuse_conv_bn_weights(read(weight), read(bias), *statistics, norm.args[7], read(gain), read(offset))
+        names = [f"{weight.target}_folded".replace(".", "_"), f"{weight.target}_folded_bias".replace(".", "_")]
+        with module.graph.inserting_before(conv):
+            for name, parameter in zip(names, folded, strict=True):
+                module.register_parameter(name, parameter)
+            conv.args = (given, *(module.graph.get_attr(name) for name in names), *rest)
+        norm.replace_all_uses_with(conv)
+        module.graph.erase_node(norm)
+    module.recompile()
+    _drop_unused(module)
+
+
+def _set_modeless(module: Any) -> None:
+    """Let a graph's module be told to train or to answer: the graph does the same in both, and torchao's raises."""
+    module.train = module.eval = lambda *_: module
+    module.training = False
 
 
 def _drop_unused(module: Any) -> None:
@@ -120,7 +159,6 @@ def _quantizer() -> Any:
 
     aten = torch.ops.aten
     convolutions = {aten.conv2d.default, aten.conv2d.padding}
-    norms = {aten.batch_norm.default}
     relus = {aten.relu.default, aten.relu_.default, aten.hardtanh.default, aten.hardtanh_.default}
     additions = {aten.add.Tensor, aten.add_.Tensor}
     same_range = {aten.max_pool2d.default}
@@ -131,11 +169,9 @@ def _quantizer() -> Any:
         )
 
     def last_of(node: Any) -> Any:
-        """The node that ends a fused operator: a norm, then a ReLU, that alone read what comes before them."""
-        for kinds in (norms, relus):
-            users = list(node.users)
-            node = users[0] if len(users) == 1 and users[0].target in kinds else node
-        return node
+        """The node that ends a fused operator: a ReLU that alone reads what comes before it."""
+        users = list(node.users)
+        return users[0] if len(users) == 1 and users[0].target in relus else node
 
     class Int8(annotations.Quantizer):  # type: ignore[misc]  # torchao's classes are untyped
         """Annotates a traced graph; ``products`` is how many convolutions and linear layers it found."""

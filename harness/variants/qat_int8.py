@@ -1,8 +1,8 @@
 """Quantization-aware training: the network learns with its int8 roundings in place (Jacob et al. 2018, 1712.05877).
 
-The rounding's gradient is passed straight through. Ranges and batch statistics move while it trains; afterwards batch
-normalisation is folded into the convolutions, and what is left is a program with 8-bit weights and quantize/dequantize
-pairs, which torch's compiler and ONNX Runtime fuse alike. The module must not know which of them will.
+The rounding's gradient is passed straight through. Batch normalisation is folded into the convolutions first, as it
+will be when the network answers; ranges move while it trains. What is left is a program with 8-bit weights and
+quantize/dequantize pairs, which torch's compiler and ONNX Runtime fuse alike. The module must not know which will.
 """
 
 from __future__ import annotations
@@ -50,17 +50,13 @@ class QatInt8:
             MissingExtraError: without torchao.
             UnsupportedError: if the workload has nothing to train by, or the network cannot be traced or quantized.
         """
-        from torchao.quantization.pt2e import allow_exported_model_train_eval
-
         by, where = material(context, self.name), model.network.factory
-        network = model.network.module.train().requires_grad_(True)
+        network = model.network.module.eval().requires_grad_(True)
         example = {name: array[:2] for name, array in by.train.inputs.items()}
         module = pt2e.prepared(traced(network, example, where), self.operators, training=True, where=self.name)
-        allow_exported_model_train_eval(module)
         plan = Plan(epochs=self.epochs, peak_learning_rate=self.learning_rate, seed=context.seed)
         held = _zeros_held(module) if model.sparse_storage else None
         fit(module, lambda _: by.train.inputs, by.loss(), plan, after_step=held)
-        module.eval()
         with one_thread():
             quantized = pt2e.converted(module, example, where)
         return ExportedModel(program=quantized, sparse_storage=model.sparse_storage, compiler=model.compiler)

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from harness.variants.protocol import BuildContext, OnnxModel, Stage, Step, Torc
 from harness.variants.prune_unstructured import PruneUnstructured
 from results.errors import UnsupportedError
 from scenarios.workloads.digits_cnn import make_network
-from scenarios.workloads.protocol import Network
+from scenarios.workloads.protocol import Network, Prepared
+from scenarios.workloads.transformer_encoder import TransformerEncoder
 
 IMAGES = np.random.default_rng(0).random((40, 1, 8, 8), dtype=np.float32)
 
@@ -79,11 +81,48 @@ def test_static_int8_fuses_every_convolution(fp32: OnnxModel, context: BuildCont
     assert kinds["image_zero_point"][0] == onnx.TensorProto.UINT8
 
 
-def test_steps_are_for_onnxruntime_and_come_after_export() -> None:
-    """Neither recipe may be the baseline, nor precede a torch step."""
+def test_steps_are_for_either_kind_of_engine() -> None:
+    """Neither recipe may be the baseline, and both take what the engine takes: a graph or a module."""
     facts = [(kind.name, kind.stage, kind.engines, kind.keeps_fp32) for kind in (Int8Dynamic, Int8Static)]
-    runs_on = frozenset({"onnxruntime"})
-    assert facts == [("int8-dynamic", Stage.ONNX, runs_on, False), ("int8-static", Stage.ONNX, runs_on, False)]
+    runs_on = frozenset({"onnxruntime", "aotinductor"})
+    assert facts == [("int8-dynamic", Stage.NATIVE, runs_on, False), ("int8-static", Stage.NATIVE, runs_on, False)]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[OnnxModel, Prepared]:
+    shape = {"layers": 1, "width": 32, "heads": 2, "feedforward": 64, "sequence": 8, "vocabulary": 40, "examples": 8}
+    prepared = TransformerEncoder(**shape).prepare(seed=0)
+    assert prepared.network is not None
+    example = {name: array[:2] for name, array in prepared.inputs.items()}
+    graph = tmp_path_factory.mktemp("encoder") / "fp32.onnx"
+    return to_onnx(TorchModel(network=prepared.network), example, graph), prepared
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+def test_static_int8_spares_a_transformers_own_products(
+    calibration: str, encoder: tuple[OnnxModel, Prepared], tmp_path: Path
+) -> None:
+    """Of a graph without convolutions the products with constant weights are quantized, and attention's are not."""
+    graph, prepared = encoder
+    context = BuildContext(seed=0, calibration=prepared.calibration, scratch=tmp_path)
+    made = onnx.load(str(Int8Static(calibration=calibration).apply(graph, context).path)).graph  # type: ignore[union-attr]
+    dequantized = {name for node in made.node if node.op_type == "DequantizeLinear" for name in node.output}
+    products = [node for node in made.node if node.op_type in {"MatMul", "Gemm"}]
+    by_weights = [node for node in products if set(node.input) & dequantized]
+    assert (len(by_weights), len(products) - len(by_weights)) == (6, 2)
+    assert {node.op_type for node in made.node if set(node.input) & dequantized} <= {"MatMul", "Gemm", "Add"}
+
+
+def test_static_int8_takes_the_operators_that_are_asked_for(
+    fp32: OnnxModel, encoder: tuple[OnnxModel, Prepared], context: BuildContext, tmp_path: Path
+) -> None:
+    """Convolutions alone, or none where there is none: then the message says what to set."""
+    made = onnx.load(str(Int8Static(operators="conv").apply(fp32, context).path)).graph  # type: ignore[union-attr]
+    weights = [tensor.name for tensor in made.initializer if tensor.name.endswith("weight_quantized")]
+    assert len(weights) == 3
+    graph, prepared = encoder
+    with pytest.raises(UnsupportedError, match="no Conv with constant weights"):
+        Int8Static(operators="conv").apply(graph, replace(context, calibration=prepared.calibration))
 
 
 def test_zeros_survive_quantization_and_pay_off(fp32: OnnxModel, context: BuildContext, tmp_path: Path) -> None:
@@ -132,7 +171,7 @@ def test_calibration_batches_are_of_one_size(fp32: OnnxModel, examples: int, siz
     assert [len(batch["image"]) for batch in iter(reader.get_next, None)] == sizes
 
 
-@pytest.mark.parametrize(("setting", "value"), [("calibration", "guess"), ("samples", 0)])
+@pytest.mark.parametrize(("setting", "value"), [("calibration", "guess"), ("samples", 0), ("operators", "gemv")])
 def test_senseless_setting_is_refused(setting: str, value: object) -> None:
     """A setting that cannot be used is named."""
     with pytest.raises(ValueError, match=setting):
