@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from harness.variants import pt2e
 from harness.variants.instruction_set import has_int8_dot_product
-from harness.variants.onnx_quantization import CalibrationReader, has_convolutions, preprocessed, quietly
-from harness.variants.onnx_quantization import products_with_weights as _products
+from harness.variants.onnx_quantization import (
+    CalibrationReader,
+    has_convolutions,
+    has_fused_convolutions,
+    preprocessed,
+    products_with_weights,
+    quietly,
+)
 from harness.variants.protocol import BuildContext, ExportedModel, OnnxModel, Stage, TorchModel
 from harness.variants.tracing import traced
 from results.errors import UnsupportedError
@@ -83,11 +89,16 @@ class Int8Static:
     def _quantize(self, prepared: Path, quantized: Path, inputs: Mapping[str, NDArray[Any]]) -> None:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+        if has_fused_convolutions(prepared) and self.operators != "matmul":
+            what = "the graph's convolutions are fused already, and ONNX Runtime quantizes only those that are not"
+            raise UnsupportedError(
+                what, where=self.name, fix=f"put `onnx-optimize` after `{self.name}`, or leave it out"
+            )
         chosen = self.operators
         if chosen == "auto":
             chosen = "all" if has_convolutions(prepared) else "matmul"
         kinds = {"matmul": _MATMUL, "conv": _CONV}.get(chosen)
-        nodes = _products(prepared, kinds) if kinds else None
+        nodes = products_with_weights(prepared, kinds) if kinds else None
         if nodes == []:
             what = f"the graph has no {' or '.join(kinds or ())} with constant weights"
             raise UnsupportedError(what, where=self.name, fix="set `operators` to what the network is made of")

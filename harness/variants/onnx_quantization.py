@@ -15,6 +15,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 LARGEST_BATCH: Final = 16
+FUSED_CONVOLUTION: Final = "FusedConv"
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +45,18 @@ def _name_nodes(graph: Path) -> None:
 
 def has_convolutions(graph: Path) -> bool:
     """Whether a graph convolves, which tells a network of images or sound from a transformer."""
+    return bool({"Conv", FUSED_CONVOLUTION} & _operators(graph))
+
+
+def has_fused_convolutions(graph: Path) -> bool:
+    """Whether an optimizer has fused a convolution with what follows it, which hides it from the quantizer."""
+    return FUSED_CONVOLUTION in _operators(graph)
+
+
+def _operators(graph: Path) -> set[str]:
     import onnx
 
-    return any(node.op_type == "Conv" for node in onnx.load(str(graph), load_external_data=False).graph.node)
+    return {node.op_type for node in onnx.load(str(graph), load_external_data=False).graph.node}
 
 
 def products_with_weights(graph: Path, kinds: Collection[str]) -> list[str]:

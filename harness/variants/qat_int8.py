@@ -30,7 +30,7 @@ class QatInt8:
 
     epochs: int = 2
     """Of the workload's training split."""
-    learning_rate: float = 2e-4
+    learning_rate: float = 5e-4
     """At its peak; well below what the network was first trained with."""
     operators: str = "auto"
     """``matmul`` or ``conv`` for linear layers or convolutions alone; else both."""

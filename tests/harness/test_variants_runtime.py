@@ -18,6 +18,7 @@ from harness.spec import Placement
 from harness.variants.compile import Compile
 from harness.variants.half import Half
 from harness.variants.int8_dynamic import Int8Dynamic
+from harness.variants.int8_static import Int8Static
 from harness.variants.onnx_optimize import OnnxOptimize
 from harness.variants.protocol import BuildContext, OnnxModel, Stage, Step, TorchModel
 from results.errors import UnsupportedError
@@ -132,12 +133,16 @@ def test_fused_graphs_can_be_quantized(
 
 
 def test_a_network_of_images_is_fused_by_the_runtime(context: BuildContext, tmp_path: Path) -> None:
-    """Convolutions take their ReLU along; the answers stay."""
+    """Convolutions take their ReLU along; the answers stay; static int8, which would find none, says to come first."""
     graph = to_onnx(cnn(), {"image": IMAGES["image"][:2]}, tmp_path / "fp32.onnx")
     fused = OnnxOptimize().apply(graph, context)
     expected = answers(OnnxRuntime(), graph, IMAGES, tmp_path / "before")
     np.testing.assert_allclose(answers(OnnxRuntime(), fused, IMAGES, tmp_path / "after"), expected, atol=1e-5)
     assert operators(fused)["FusedConv"] == 3
+    with pytest.raises(UnsupportedError, match="put `onnx-optimize` after `int8-static`"):
+        Int8Static().apply(fused, replace(context, calibration=IMAGES))
+    after = OnnxOptimize().apply(Int8Static().apply(graph, replace(context, calibration=IMAGES)), context)  # type: ignore[arg-type]
+    assert operators(after)["QLinearConv"] == 3
 
 
 def test_a_graph_with_nothing_to_fuse_is_unsupported(context: BuildContext, tmp_path: Path) -> None:
