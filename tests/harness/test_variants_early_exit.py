@@ -176,7 +176,7 @@ def test_exits_learn_what_the_network_knows(model: TorchModel, context: BuildCon
     before = {name: tensor.clone() for name, tensor in model.network.module.state_dict().items()}
     found = {}
     for epochs in (0, 20):
-        made = EarlyExit(exits=(2,), threshold=0.0, epochs=epochs).apply(model, context)
+        made = EarlyExit(exits=(1,), threshold=0.0, epochs=epochs).apply(model, context)
         answered = answers(session(made, "torch", replace(context, scratch=_folder(context, epochs))), TEST.inputs)
         found[epochs] = float((answered.argmax(axis=1) == TEST.labels).mean())
     assert found[20] > found[0]
@@ -194,14 +194,26 @@ def test_calibration_keeps_the_accuracy_on_the_validation_split(model: TorchMode
     assert told(cascade)["layers_run_per_example"] < 4
 
 
-def test_the_lowest_threshold_that_holds_from_there_up_is_taken() -> None:
-    """A lucky dip below one that loses too much is not used; where any leave loses too much, nobody leaves."""
+def test_the_lowest_threshold_that_loses_little_is_taken() -> None:
+    """Where any leave loses too much, nobody leaves."""
     sure = np.array([[0.9, 0.8, 0.7, 0.6]])
     right = np.array([[1, 0, 1, 1], [1, 1, 1, 1]])
     assert calibrated(sure, right, 0.1) == pytest.approx(0.9)
     assert calibrated(sure, right, 0.25) == pytest.approx(0.6)
-    assert calibrated(sure, 1 - right, 0.0) == pytest.approx(0.6)
     assert calibrated(sure, np.array([[0, 0, 0, 0], [1, 1, 1, 1]]), 0.1) > 0.9
+
+
+def test_neither_a_dip_nor_a_bump_sets_the_threshold() -> None:
+    """A chance loss at a high threshold does not forbid what the lower ones show, nor does a chance gain allow it."""
+    sure = np.linspace(1.0, 0.1, 10)[None]
+    final = np.ones(10)
+    unlucky = np.ones(10)
+    unlucky[0] = 0
+    final[1] = 0
+    assert calibrated(sure, np.stack([unlucky, final]), 0.05) == pytest.approx(0.1)
+    lucky = np.zeros(10)
+    lucky[[0, 1, 9]] = 1
+    assert calibrated(sure, np.stack([lucky, np.ones(10)]), 0.05) == pytest.approx(0.9)
 
 
 def test_parts_are_quantized_one_by_one(shallow: TorchModel, context: BuildContext) -> None:
