@@ -114,6 +114,8 @@ class Int8Static:
             weight_type=QuantType.QInt8,
             reduce_range=not has_int8_dot_product(),
             calibrate_method=CalibrationMethod[CALIBRATIONS[self.calibration]],
+            # what leaves a product alone need not be rounded: its accumulator is widened at once
+            extra_options={"OpTypesToExcludeOutputQuantization": list(_MATMUL)} if kinds == _MATMUL else {},
         )
 
     def _program(self, model: TorchModel, inputs: Mapping[str, NDArray[Any]]) -> ExportedModel:
