@@ -56,4 +56,4 @@ def exported_program(model: TorchModel | ExportedModel, example: Mapping[str, ND
     """
     if isinstance(model, ExportedModel):
         return model.program
-    return traced(model.network.module, example, model.network.factory)
+    return traced(model.network.module.eval(), example, model.network.factory)

@@ -112,13 +112,13 @@ def save_network(model: TorchModel, inputs: Sequence[str], directory: Path) -> N
 
 
 def load_network(directory: Path) -> Network:
-    """Make again what :func:`save_network` wrote, in the dtypes it was stored in.
+    """Make again what :func:`save_network` wrote, in the dtypes it was stored in and in evaluation mode.
 
     Raises:
         UnsupportedError: if the factory makes another architecture than it did.
     """
     settings = json.loads((directory / NETWORK_FILE).read_text())
-    module = _filled(settings, directory / WEIGHTS_FILE)
+    module = _filled(settings, directory / WEIGHTS_FILE).eval()
     anatomy = Anatomy(**settings["anatomy"]) if settings["anatomy"] else None
     return Network(module=module, factory=settings["factory"], arguments=settings["arguments"], anatomy=anatomy)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from torch import nn
 
@@ -59,6 +60,17 @@ def test_a_native_step_gets_what_the_engine_takes(takes: Stage, form: type, cont
     ]
     assert isinstance(made.model, form)
     assert (made.parameters, made.nonzero) == (20, 20)
+
+
+def test_what_is_exported_answers_each_example_for_itself(context: BuildContext) -> None:
+    """A network that a recipe left in training mode is exported in evaluation mode: its norms do not see the batch."""
+    norm = nn.BatchNorm1d(4).train()
+    norm.running_mean.fill_(3.0)  # type: ignore[union-attr]  # it tracks statistics
+    model = TorchModel(network=Network(module=norm, factory="torch.nn:BatchNorm1d", arguments={"num_features": 4}))
+    made = chained(model, (), Stage.ONNX, EXAMPLE, context).model
+    assert isinstance(made, OnnxModel)
+    (answer,) = ort.InferenceSession(str(made.path)).run(None, {"x": 2 * EXAMPLE["x"]})
+    assert np.allclose(answer, -1.0, atol=1e-4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

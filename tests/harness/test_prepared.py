@@ -72,3 +72,11 @@ def test_where_a_transformers_parts_lie_is_kept(tmp_path: Path) -> None:
     found = load_model(tmp_path)
     assert isinstance(found, TorchModel)
     assert found.network.anatomy == anatomy
+
+
+def test_a_network_comes_back_ready_to_answer(tmp_path: Path) -> None:
+    """In evaluation mode: one that normalises by the batch would answer otherwise in other company."""
+    save_prepared(prepared(), tmp_path)
+    found = load_model(tmp_path)
+    assert isinstance(found, TorchModel)
+    assert not found.network.module.training
