@@ -223,6 +223,9 @@ def test_parts_are_quantized_one_by_one(shallow: TorchModel, context: BuildConte
     quantized = session(made, "onnxruntime", context, Int8Dynamic())
     exact, rounded = (answers(each, TEST.inputs) for each in (plain, quantized))
     assert 0 < np.abs(exact - rounded).max() < 1.0
+    kernels = quantized.kernels(quantized.feed(rows(TEST.inputs, slice(2))))
+    layers = [kernel for kernel in kernels if kernel.is_product and kernel.precision == "int8"]
+    assert sum(kernel.calls for kernel in layers) >= 2 * 6  # each layer's six linear layers, of both parts
 
 
 def test_parts_hold_nothing_that_they_do_not_use(model: TorchModel, context: BuildContext) -> None:

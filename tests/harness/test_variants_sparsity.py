@@ -162,6 +162,7 @@ def test_csr_multiplies_without_the_zeros(context: BuildContext, tmp_path: Path)
     assert (step.precision, PruneUnstructured().precision) == ("sparse", None)
     assert gaining >= 2
     assert calls["aten::_sparse_mm"] == gaining
+    assert sum(kernel.calls for kernel in session.kernels(feed) if kernel.precision == "sparse") == gaining
     np.testing.assert_allclose(found, answers(pruned), atol=1e-5)
 
 
