@@ -79,7 +79,7 @@ class Distill:
         """
         by = material(context, self.name)
         student = self._student(model.network, context.seed)
-        loss = self._taught(model.network.module, by) if self.teacher else by.loss()
+        loss = self._taught(model.network.module.eval(), by) if self.teacher else by.loss()
         plan = Plan(epochs=self.epochs, peak_learning_rate=self.learning_rate, seed=context.seed, batch=self.batch)
         trained(student.module, by.train.inputs, loss, plan)
         return replace(model, network=student)

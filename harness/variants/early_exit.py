@@ -73,7 +73,7 @@ class EarlyExit:
             UnsupportedError: if the network cannot be stopped after a layer or has no such exits, or the workload
                 has nothing to train or to choose by.
         """
-        module: Any = model.network.module
+        module: Any = model.network.module.eval()
         by = self._material(module, context)
         exits = self.exits or _evenly(len(module.layers))
         if exits[-1] >= len(module.layers):

@@ -68,7 +68,7 @@ class PruneStructured:
             MissingExtraError: if channels are to be pruned and the extra ``compress`` is not installed.
         """
         network = model.network
-        module, anatomy = network.module, network.anatomy
+        module, anatomy = network.module.eval(), network.anatomy
         kept: list[int] | None = None
         if anatomy is not None:
             kept = self._layers_kept(module, anatomy)

@@ -110,6 +110,15 @@ def test_channels_that_are_left_are_the_heaviest(make: Callable[[], TorchModel],
     assert all(row.numpy().tobytes() in rows for row in left)
 
 
+def test_following_channels_leaves_batch_statistics_alone(context: BuildContext) -> None:
+    """A network that comes in training mode is pruned in evaluation mode: two examples are no statistics."""
+    pruned = PruneStructured(ratio=0.5).apply(residual(), context)
+    training = residual()
+    training.network.module.train()
+    again = PruneStructured(ratio=0.5).apply(training, context)
+    assert np.array_equal(answers(again, IMAGES), answers(pruned, IMAGES))
+
+
 def test_neurons_go_by_the_weights_on_both_sides(context: BuildContext) -> None:
     """A quarter of 32 neurons goes: those whose product of norms is smallest, with their outgoing columns."""
     whole = layer(transformer())
