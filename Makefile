@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DB ?= joulemark.duckdb
 
-.PHONY: quickstart test lint types contracts pytest bench clean
+.PHONY: quickstart test lint types contracts pytest techniques bench clean
 
 quickstart: $(STAMP)
 	$(BIN)/joulemark run scenarios/campaigns/quickstart.yaml --db $(DB)
@@ -31,7 +31,13 @@ contracts: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+
+# Every compression technique, measured, and held to what is expected of it: about forty minutes.
+techniques: $(STAMP)
+	$(BIN)/joulemark run techniques --db $(DB)
+	$(BIN)/joulemark report --techniques --db $(DB) --markdown techniques.md
+	$(BIN)/joulemark report --techniques --db $(DB) --expect scenarios/campaigns/techniques.expected.yaml
 
 bench: $(STAMP)
 	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"

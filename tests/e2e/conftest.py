@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,14 @@ import pytest
 MODELS = Path(__file__).with_name("models.py")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artifacts of the tests are shared among them, and with nobody else."""
-    monkeypatch.setenv("JOULEMARK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(scope="package", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Artifacts of the tests are shared among them, in whichever process they run, and with nobody else."""
+    base = tmp_path_factory.getbasetemp()
+    whole_run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOULEMARK_CACHE", str(whole_run / "cache"))
+        yield
 
 
 @pytest.fixture

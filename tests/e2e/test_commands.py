@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -26,7 +25,6 @@ COMMANDS = sorted(main.commands)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one finished campaign of two arms over seven blocks."""
     db = tmp_path_factory.mktemp("store") / "joulemark.duckdb"
-    os.environ["JOULEMARK_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     inputs = {"x": {"shape": ["batch", 8], "dtype": "float32"}}
     harness.run(
         {

@@ -160,7 +160,7 @@ def test_a_graph_with_nothing_to_fuse_is_unsupported(context: BuildContext, tmp_
         (Compile(), Stage.TORCH, {"aotinductor"}, True, None),
         (OnnxOptimize(), Stage.ONNX, {"onnxruntime"}, True, None),
     ],
-    ids=str,
+    ids=["half", "compile", "onnx-optimize"],
 )
 def test_they_say_where_they_belong(
     step: Step, stage: Stage, engines: set[str], keeps_fp32: bool, precision: str | None
