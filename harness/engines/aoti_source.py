@@ -31,6 +31,8 @@ _ALIAS: Final = re.compile(r"\bauto (\w+) = (.+)")
 _SHIM: Final = re.compile(r"\baoti_torch_(?:cpu|cuda|aten|mkldnn)_(\w+?)\((.*)\)")
 _FUSED: Final = re.compile(r"^\s*(?:kernels\.)?(cpp_\w+|\w*cpp_fused\w*)\((.*)\);")
 _POINTER: Final = re.compile(r"\((?:const )?([\w:]+)\*\)")
+_ASKED: Final = re.compile(r"\bint32_t (\w+) = cached_torch_dtype_(\w+);")
+_REFERENCE: Final = re.compile(r"&(\w+)\b")
 _HANDLE: Final = re.compile(r"&(\w+)_handle\b")
 _WORD: Final = re.compile(r"\b[A-Za-z_]\w*\b")
 _GEMM: Final = "_micro_gemm"
@@ -79,9 +81,11 @@ def called(wrapper: str, fused: str) -> tuple[Kernel, ...]:
 
 def _calls(body: str, known: Mapping[str, str], fused: str) -> Iterator[tuple[str, str, bool]]:
     """Each call in order, with its arithmetic and whether it is a product; buffers are followed as they are made."""
-    dtypes = dict(known)
+    dtypes, asked = dict(known), dict[str, str]()
     for line in body.splitlines():
-        if made := _BUFFER.search(line):
+        if variable := _ASKED.search(line):
+            asked[variable[1]] = variable[2]
+        elif made := _BUFFER.search(line):
             dtypes[made[2]] = made[1]
         elif alias := _ALIAS.search(line):
             if dtype := _first(alias[2], dtypes):
@@ -91,8 +95,9 @@ def _calls(body: str, known: Mapping[str, str], fused: str) -> Iterator[tuple[st
             yield call[1], _of(_POINTER.findall(call[2]), product=product), product
         elif (shim := _SHIM.search(line)) and is_product(name := shim[1].removesuffix("_out")):
             taken = _first(shim[2], dtypes)
+            given = next((asked[name] for name in _REFERENCE.findall(shim[2]) if name in asked), taken)
             for output in _HANDLE.findall(shim[2]):
-                dtypes[output] = taken or ""
+                dtypes[output] = given or ""
             yield name, named_precision(name) or _ARITHMETIC.get(taken or "", "other"), True
 
 

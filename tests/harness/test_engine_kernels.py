@@ -231,3 +231,20 @@ void AOTInductorModel::run_impl(
         Kernel(operator="cpp_fused_addmm_1", precision="bfloat16", calls=1, is_product=True),
         Kernel(operator="cpp_fused_relu_2", precision="float32", calls=1, is_product=False),
     )
+
+
+def test_what_an_int8_product_answers_in_is_what_it_was_asked_for() -> None:
+    """Attention over the fp32 answers of int8 layers computes in fp32."""
+    wrapper = """
+    constants_info_[0].name = "w"; constants_info_[0].dtype = cached_torch_dtype_int8;
+void AOTInductorModel::run_impl(
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(2, s, t, cached_torch_dtype_uint8, d, i, &buf0_handle));
+    int32_t var_1 = cached_torch_dtype_float32;
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_cpu__qlinear_pointwise_tensor(buf0, w, &var_1, &buf1_handle));
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu(buf1, buf1, &buf2_handle));
+"""
+    found = aoti_source.called(wrapper, "")
+    assert {kernel.operator: kernel.precision for kernel in found} == {
+        "_qlinear_pointwise_tensor": "int8",
+        "_scaled_dot_product_flash_attention_for_cpu": "float32",
+    }
