@@ -24,6 +24,8 @@ _GRAMS: Final = ((1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"), (1e-9, "n
 _COUNTS: Final = ((1e12, f"{GAP}trillion"), (1e9, f"{GAP}billion"), (1e6, f"{GAP}million"))
 _PER_SECOND: Final = ((1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s"))
 
+SMALLEST_PLAIN: Final = 1e-3
+"""Below it a difference in plain notation is mostly zeros."""
 MODELLED: Final = "≈"
 """Stands before a figure that no instrument measured."""
 
@@ -152,12 +154,13 @@ def quality(value: float | None, *, fraction: bool) -> str:
 
 
 def quality_change(delta: float | None, *, fraction: bool) -> str:
-    """A difference of qualities, with its sign: in points for a fraction."""
+    """A difference of qualities, with its sign: in points for a fraction; a tiny one with its power of ten."""
     if delta is None:
         return MISSING
     if fraction:
         return f"{signed_points(delta)}{GAP}pt"
-    return f"{'−' if delta < 0 else '+' if delta > 0 else ''}{significant(abs(delta))}"
+    size = f"{abs(delta):.1e}" if 0 < abs(delta) < SMALLEST_PLAIN else significant(abs(delta))
+    return f"{'−' if delta < 0 else '+' if delta > 0 else ''}{size}"
 
 
 def method_in_words(method: str) -> str:

@@ -281,6 +281,8 @@ def test_query_answers_go_whole_into_a_pipe(store: Store) -> None:
         (figures.duration(125.0), "2 min 05 s"),
         (figures.quality(0.986, fraction=True), "98.6%"),
         (figures.quality_change(-0.021, fraction=True), "−2.1 pt"),
+        (figures.quality_change(-0.0884, fraction=False), "−0.0884"),
+        (figures.quality_change(1.06e-8, fraction=False), "+1.1e-08"),
         (figures.significant(9.996), "10.0"),
         (figures.significant(1234.5), "1,230"),
     ],
