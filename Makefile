@@ -33,7 +33,7 @@ contracts: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
-# Every compression technique, measured, and held to what is expected of it: about forty minutes.
+# Every compression technique, measured, and held to what is expected of it: about half an hour.
 techniques: $(STAMP)
 	$(BIN)/joulemark run techniques --db $(DB)
 	$(BIN)/joulemark report --techniques --db $(DB) --markdown techniques.md
