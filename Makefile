@@ -46,7 +46,7 @@ bench: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,nlp,compress]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,nlp,compress,report,history]"
 	touch $(STAMP)
 
 clean:
