@@ -6,7 +6,6 @@ It must not decide anything that a notebook would want to decide as well.
 from __future__ import annotations
 
 import functools
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -15,7 +14,7 @@ import click
 
 from harness.cli_recommend import recommend_command
 from harness.cli_report import report_command, show_report
-from harness.command_line import Screen, db_option, guarded, hush, json_option, print_json
+from harness.command_line import Screen, db_option, end_politely, guarded, hush, json_option, print_json
 from results.errors import UsageError
 
 Form = Literal["table", "csv", "json", "parquet"]
@@ -26,11 +25,6 @@ joulemark run scenarios/campaigns/quickstart.yaml
 joulemark report
 joulemark sql "SELECT variant, speedup, quality_delta FROM v_summary"
 """
-
-
-def _interrupt(number: int, _: object) -> None:
-    """Let a polite kill or a hang-up end a run as Ctrl-C does: recorded, told, resumable."""
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXAMPLES)
@@ -69,8 +63,7 @@ def run_command(campaign: Path, db: Path, as_json: bool, **options: Any) -> None
     from harness.live import LiveProgress
     from harness.runner import run
 
-    for polite in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(polite, _interrupt)
+    end_politely()
     with LiveProgress(Screen(stderr=True)) as progress:
         result = run(campaign, db=db, progress=progress, **options)
     try:

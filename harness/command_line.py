@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,16 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(JoulemarkError.exit_code)
 
     return guarding
+
+
+def end_politely() -> None:
+    """Let a polite kill or a hang-up end a run as Ctrl-C does: recorded, told, resumable."""
+    for polite in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(polite, _interrupt)
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 class Screen(Console):

@@ -81,6 +81,8 @@ class Finding:
     """One sentence; empty where nothing is to be done."""
     unit: str = ""
     """Of the two figures, in SI."""
+    more_is_better: bool | None = None
+    """Of the two figures; None where the rule's measure tells, and of quality where nobody does."""
     base_value: float | None = None
     """Median over blocks, in SI units; None where it is not told."""
     head_value: float | None = None

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from results.quantities import Dimension
 from results.records import Method
 from results.verdict import signed_points, two_decimals
 
@@ -161,6 +162,22 @@ def quality_change(delta: float | None, *, fraction: bool) -> str:
         return f"{signed_points(delta)}{GAP}pt"
     size = f"{abs(delta):.1e}" if 0 < abs(delta) < SMALLEST_PLAIN else significant(abs(delta))
     return f"{'−' if delta < 0 else '+' if delta > 0 else ''}{size}"
+
+
+def of_dimension(dimension: Dimension, value: float | None, method: str | None = None) -> str:
+    """A figure in the SI unit of its dimension; a share as a percentage."""
+    if value is None:
+        return MISSING
+    return {
+        Dimension.TIME: latency(value),
+        Dimension.BYTES: size(value),
+        Dimension.RATE: rate(value),
+        Dimension.ENERGY: energy(value, method),
+        Dimension.POWER: power(value, method),
+        Dimension.MASS: grams(value, method),
+        Dimension.SHARE: quality(value, fraction=True),
+        Dimension.NUMBER: money(value, method),
+    }[dimension]
 
 
 def method_in_words(method: str) -> str:

@@ -7,6 +7,7 @@ not know what a page is about, nor who draws it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,15 @@ class Part:
     """A list."""
 
 
+class Tone(StrEnum):
+    """What kind of answer a page gives, for renderers that have colours; no reader is left to colour alone."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    BAD = "bad"
+    UNSURE = "unsure"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """A title, what is to be known first, and the parts."""
@@ -55,6 +65,8 @@ class Page:
     again: str
     """How to have it anew, in words; the commands follow."""
     commands: tuple[str, ...]
+    tone: Tone = Tone.PLAIN
+    """Of the answers."""
 
 
 def fitting(table: TextTable, width: int, gap: int) -> tuple[int, ...]:

@@ -23,28 +23,30 @@ def _blocks(page: Page) -> Iterable[str]:
     for answer in page.answers:
         yield f"**{sentence(answer)}**"
     for part in page.parts:
-        yield from _part(part)
+        yield from blocks(part)
     yield "## Again"
     yield escape(page.again)
     yield "```sh\n" + "\n".join(page.commands) + "\n```"
 
 
-def _part(part: Part) -> Iterable[str]:
-    yield f"## {escape(part.heading)}"
+def blocks(part: Part, level: int = 2) -> Iterable[str]:
+    """A part's heading, of a level, and what stands below it."""
+    yield f"{'#' * level} {escape(part.heading)}"
     yield from map(sentence, part.sentences)
-    yield from map(_table, part.tables)
+    yield from map(table, part.tables)
     if part.notes:
         yield small(part.notes)
     if part.lines:
         yield "\n".join(f"- {escape(one)}" for one in part.lines)
 
 
-def _table(table: TextTable) -> str:
+def table(told: TextTable) -> str:
+    """Columns and rows, with every column."""
     lines = [
-        line([escape(heading.text) for heading in table.headings]),
-        line(["--:" if heading.numeric else ":--" for heading in table.headings]),
+        line([escape(heading.text) for heading in told.headings]),
+        line(["--:" if heading.numeric else ":--" for heading in told.headings]),
     ]
-    for number, row in enumerate(table.rows):
-        first = f"**{escape(row[0])}**" if number in table.bold else escape(row[0])
+    for number, row in enumerate(told.rows):
+        first = f"**{escape(row[0])}**" if number in told.bold else escape(row[0])
         lines.append(line([first, *map(escape, row[1:])]))
     return "\n".join(lines)

@@ -15,11 +15,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from results.report.columns import clean
-from results.report.page import Page, Part, TextTable, fitting, widest
+from results.report.page import Page, Part, TextTable, Tone, fitting, widest
 
 _INDENT = 2
 _GAP = 2
 """Characters between columns; the box draws one of them."""
+_STYLES = {Tone.PLAIN: "bold", Tone.GOOD: "bold green", Tone.BAD: "bold red", Tone.UNSURE: "bold yellow"}
 
 
 def render(page: Page, console: Console) -> None:
@@ -32,7 +33,7 @@ def render(page: Page, console: Console) -> None:
 def _blocks(page: Page, width: int) -> Iterable[RenderableType]:
     for caution in page.cautions:
         yield Text(clean(caution), style="yellow")
-    yield Group(*(Text(clean(answer), style="bold") for answer in page.answers))
+    yield Group(*(Text(clean(answer), style=_STYLES[page.tone]) for answer in page.answers))
     for part in page.parts:
         yield _part(part, width)
     yield _part(Part(heading="Again", lines=(page.again, *page.commands)), width)

@@ -89,15 +89,7 @@ def shown(measure: Measure, value: float | None, told: Answer, method: str | Non
         return f"{figures.significant(100 * value, 2)}{_GAP}{'pt' if told.quality_is_fraction else '%'}"
     if measure.dimension is Dimension.SHARE:
         return figures.quality(value, fraction=measure.kind is not Kind.QUALITY or told.quality_is_fraction)
-    return {
-        Dimension.TIME: figures.latency(value),
-        Dimension.BYTES: figures.size(value),
-        Dimension.RATE: figures.rate(value),
-        Dimension.ENERGY: figures.energy(value, method),
-        Dimension.POWER: figures.power(value, method),
-        Dimension.MASS: figures.grams(value, method),
-        Dimension.NUMBER: figures.money(value, method),
-    }[measure.dimension]
+    return figures.of_dimension(measure.dimension, value, method)
 
 
 def name(measure: Measure, told: Answer) -> str:
