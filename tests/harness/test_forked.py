@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def _raise() -> None:
     ],
     ids=["exits", "is killed", "leaves", "raises"],
 )
-def test_a_callable_that_goes_wrong_is_told(call, status, reason) -> None:
+def test_a_callable_that_goes_wrong_is_told(call: Callable[[], None], status: Status, reason: str) -> None:
     """However a callable ends its process, the caller is told how, and goes on."""
     timed = time_in_child(call, SHORT)
 
