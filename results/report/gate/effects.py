@@ -89,6 +89,18 @@ def figure(finding: Finding, value: float | None) -> str:
     return figures.of_dimension(measure.dimension, value, finding.method)
 
 
+def in_brief(rule: Rule) -> str:
+    """What a rule is about in a table's cell: of a joint rule, how many figures."""
+    return f"{len(rule.among)} together" if rule.measure is None else metric(rule)
+
+
+def against(finding: Finding) -> str:
+    """The effect beside what is allowed, as ``8.1% up (6.9 to 9.4), allowed 5%``."""
+    told, limit = change(finding), allowed(finding)
+    direction = limit.rpartition(" ")[2]
+    return f"{told}, allowed {limit.removesuffix(f' {direction}') if f' {direction}' in told else limit}"
+
+
 def change(finding: Finding) -> str:
     """The effect with its interval, as ``8.1% up (6.9 to 9.4)``; a dash where there is none."""
     return figures.MISSING if finding.effect is None else effect(finding, finding.effect)
@@ -103,6 +115,17 @@ def effect(finding: Finding, told: Interval) -> str:
     if bound is Bound.MAX_DROP:
         return _drop(finding, told)
     return f"{share(abs(told.value), digits=1)} {'up' if told.value >= 0 else 'down'}{bounds(told, 100.0)}"
+
+
+def size(finding: Finding) -> str:
+    """The effect alone, as ``8.1% up``; a dash where there is none."""
+    told = finding.effect
+    return figures.MISSING if told is None else effect(finding, Interval(value=told.value))
+
+
+def interval(finding: Finding) -> str:
+    """The effect's interval alone, as ``6.9 to 9.4``; a dash where there is none."""
+    return change(finding).removeprefix(size(finding)).strip(" ()") or figures.MISSING
 
 
 def bounds(told: Interval, scale: float, *, fixed: bool = True) -> str:

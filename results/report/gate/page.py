@@ -45,10 +45,11 @@ _COLUMNS: Final[Sequence[tuple[Heading, _Cell]]] = (
     (Heading(text="workload", numeric=False, priority=5), lambda found: effects.name(found.arm.workload)),
     (Heading(text="load", numeric=False, priority=6), lambda found: effects.name(found.arm.scenario)),
     (Heading(text="device", numeric=False, priority=9), lambda found: effects.name(found.arm.device)),
-    (Heading(text="figure", numeric=False), lambda found: effects.metric(found.rule)),
+    (Heading(text="figure", numeric=False), lambda found: effects.in_brief(found.rule)),
     (Heading(text="base", priority=7), lambda found: effects.figure(found, found.base_value)),
     (Heading(text="head", priority=4), lambda found: effects.figure(found, found.head_value)),
-    (Heading(text="effect"), effects.change),
+    (Heading(text="effect"), effects.size),
+    (Heading(text="interval", priority=2), effects.interval),
     (Heading(text="allowed", priority=1), effects.allowed),
     (Heading(text="p", priority=8), _p),
 )
@@ -90,7 +91,8 @@ def unsettled(findings: Sequence[Finding]) -> list[Finding]:
 
 def checks(findings: Sequence[Finding], hidden: int = 0) -> Part:
     """A table of findings in the order given, and how many it leaves out."""
-    notes = ["effect: with its interval; ▲ improved is better by more than the rule allows to be worse"]
+    improved = any(found.verdict is Verdict.IMPROVED for found in findings)
+    notes = ["▲ improved is better by more than the rule allows to be worse"] if improved else []
     if any(found.method is not None and not figures.is_measured(found.method) for found in findings):
         notes.append(f"{figures.MODELLED} modelled, not measured")
     left_out = (f"{hidden:,} checks passed and are not listed: --json tells them",) if hidden else ()

@@ -51,7 +51,7 @@ def clause(finding: Finding) -> str:
     of = f"`{effects.name(finding.arm.variant)}` {effects.metric(finding.rule)} on {place(finding.arm)}"
     if finding.rule.bound is Bound.NOT_DOMINATED or finding.effect is None:
         return f"{of}: {effects.said(finding.reason).rstrip('.')}" if finding.reason else of
-    return f"{of} is {effects.change(finding)}, allowed {effects.allowed(finding)}"
+    return f"{of} is {effects.against(finding)}"
 
 
 def answers(report: GateReport) -> tuple[str, ...]:
@@ -111,8 +111,7 @@ def details(finding: Finding) -> tuple[str, ...]:
     """All that is to be known of a finding which did not pass, a line each, the next step last."""
     two = f"{effects.figure(finding, finding.base_value)} → {effects.figure(finding, finding.head_value)}, "
     lines = [
-        (two if finding.base_value is not None and finding.head_value is not None else "")
-        + f"{effects.change(finding)}, allowed {effects.allowed(finding)}"
+        (two if finding.base_value is not None and finding.head_value is not None else "") + effects.against(finding)
         if finding.effect is not None
         else "",
         effects.said(finding.reason),
@@ -126,16 +125,8 @@ def details(finding: Finding) -> tuple[str, ...]:
 
 
 def alert(found: Alert) -> str:
-    """A lasting change in a line, with the commits that it lies between."""
-    change = found.change
-    whose = f"`{effects.name(found.arm.variant)}` {effects.label(found.metric)} on {place(found.arm)}"
-    size = effects.share(abs(change.value), digits=1) + (" up" if change.value >= 0 else " down")
-    between = f"since {effects.name(found.git_sha or found.campaign_id)} ({found.at:%Y-%m-%d %H:%M} UTC)"
-    if found.previous_git_sha:
-        between += f", after {effects.name(found.previous_git_sha)}"
-    sure = f"p {effects.p(found.p)}, {found.campaigns:,} campaigns"
-    worth = "worse" if found.is_worse else "better"
-    return f"{worth}: {whose} is {size}{effects.bounds(change, 100.0)} {between}; {sure}"
+    """A lasting change in a line, for better or worse, with the commits that it lies between."""
+    return f"{'worse' if found.is_worse else 'better'}: {_changed(found)}"
 
 
 def measured(report: GateReport) -> tuple[str, ...]:
@@ -162,7 +153,7 @@ def _history(alerts: Sequence[Alert]) -> str:
     worse = [found for found in alerts if found.is_worse]
     first = max(worse or alerts, key=lambda found: abs(found.change.value))
     count = f"{len(alerts):,} lasting change{'' if len(alerts) == 1 else 's'}, {len(worse) or 'none'} for the worse"
-    return f"{count}: {alert(first)}"
+    return f"{count}: {_changed(first)}"
 
 
 def _beyond(finding: Finding) -> float:
@@ -181,3 +172,14 @@ def _beyond(finding: Finding) -> float:
 
 def _verb(found: Verdict, count: int) -> str:
     return _COUNTED[found][0 if count == 1 else 1]
+
+
+def _changed(found: Alert) -> str:
+    change = found.change
+    whose = f"`{effects.name(found.arm.variant)}` {effects.label(found.metric)} on {place(found.arm)}"
+    size = effects.share(abs(change.value), digits=1) + (" up" if change.value >= 0 else " down")
+    between = f"since {effects.name(found.git_sha or found.campaign_id)} ({found.at:%Y-%m-%d %H:%M} UTC)"
+    if found.previous_git_sha:
+        between += f", after {effects.name(found.previous_git_sha)}"
+    sure = f"p {effects.p(found.p)}, {found.campaigns:,} campaigns"
+    return f"{whose} is {size}{effects.bounds(change, 100.0)} {between}; {sure}"
