@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import click
 
+from harness.cli_gate import gate_command
 from harness.cli_recommend import recommend_command
 from harness.cli_report import report_command, show_report
 from harness.command_line import Screen, db_option, end_politely, guarded, hush, json_option, print_json
@@ -35,6 +36,7 @@ def main() -> None:
 
 main.add_command(report_command)
 main.add_command(recommend_command)
+main.add_command(gate_command)
 
 
 @main.command("run", epilog="\b\nExample:\njoulemark run scenarios/campaigns/quickstart.yaml --set repeats=3")

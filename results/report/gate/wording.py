@@ -71,7 +71,8 @@ def answers(report: GateReport) -> tuple[str, ...]:
     others = [v for v in WORST_FIRST if v is not lead and report.count(v)]
     rest = effects.listed([f"{report.count(v):,} {_verb(v, report.count(v))}" for v in others])
     most = ", most of all" if count > 1 and lead is Verdict.REGRESSED else ", for one" if count > 1 else ""
-    first = f"{count} of {total} checks {_verb(lead, count)}{most}: {clause(worst[0])}"
+    whose = f"{count} of {total} checks" if total > 1 else "the one check"
+    first = f"{whose} {_verb(lead, count)}{most}: {clause(worst[0])}"
     return (first, f"of the others {rest}") if rest else (first,)
 
 
