@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,12 +22,12 @@ from harness.build import cache_directory
 from harness.config import content_hash, load_campaign, to_json
 from harness.driver import Driver, Progress, Silent
 from harness.fleet import Fleet, LocalFleet
-from harness.locks import holder, host_lock_path, locked
+from harness.locks import holder, host_lock_path, locked, run_lock_path
 from harness.plan import arms, plan
 from harness.spec import Campaign
 from results.compare import refresh
 from results.errors import ConfigError, UsageError
-from results.records import FINAL_STATUSES, CampaignRecord, Status, digest
+from results.records import FINAL_STATUSES, CampaignRecord, Status
 
 if TYPE_CHECKING:
     from results.reader import Reader
@@ -270,5 +269,4 @@ def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecor
 
 def _only_driver(db: Path, campaign_id: str) -> AbstractContextManager[None]:
     """One driver per run: a second one on the same run would measure the same trials twice."""
-    name = digest([str(db.resolve()), campaign_id])[:16]
-    return locked(Path(tempfile.gettempdir()) / f"joulemark-run-{name}.lock", wait=False)
+    return locked(run_lock_path(db, campaign_id), wait=False)

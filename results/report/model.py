@@ -32,6 +32,15 @@ from results.report.summary import (
 from results.tables import carbon_basis, embodied, price
 
 BEST_FP32: Final = "best-fp32"
+NO_FOOTPRINT: Final[Mapping[str, Any]] = {
+    "parts": (),
+    "break_even": None,
+    "gco2e_per_million_tokens": None,
+    "embodied_g_per_1k": None,
+    "sci_g_per_1k": None,
+    "cost_per_1k": None,
+}
+"""What a row of an arm says beside its columns where only the columns are read."""
 
 
 class Relation(Protocol):
@@ -104,9 +113,17 @@ def find_campaign(reader: Source, wanted: str | None) -> Mapping[str, Any]:
 
 
 def _tables(reader: Source, campaign: Mapping[str, Any], this: str) -> tuple[Table, ...]:
-    """One table for each workload, scenario and device, in the order of the campaign's arms."""
     footprints = _footprints(reader, this)
-    found = [{**row, **footprints[_arm(row)]} for row in rows_of(reader, queries.ARMS, this)]
+    return tables_of([{**row, **footprints[_arm(row)]} for row in rows_of(reader, queries.ARMS, this)], campaign)
+
+
+def tables_of(found: Iterable[Mapping[str, Any]], campaign: Mapping[str, Any]) -> tuple[Table, ...]:
+    """One table for each workload, scenario and device, in the order of the campaign's arms.
+
+    Args:
+        found: rows of ``queries.ARMS``, each with what :data:`NO_FOOTPRINT` names.
+        campaign: the row of ``v_campaigns``.
+    """
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in found:
         cells.setdefault((row["workload"], row["scenario"], row["device"]), []).append(row)

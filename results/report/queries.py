@@ -9,12 +9,14 @@ from typing import Final
 
 CAMPAIGNS: Final = "SELECT * FROM v_campaigns ORDER BY started_at, campaign_id"
 MEASURED: Final = "SELECT DISTINCT variant, scenario FROM v_trials WHERE campaign_id = $campaign AND status = 'ok'"
-ARMS: Final = """
+_ARMS: Final = """
 WITH latest AS (
-    SELECT * FROM v_trials WHERE campaign_id = $campaign
-    QUALIFY attempt = max(attempt) OVER (PARTITION BY workload, variant, engine, scenario, device, block)
+    SELECT * FROM v_trials WHERE {which}
+    QUALIFY attempt = max(attempt) OVER (
+        PARTITION BY campaign_id, workload, variant, engine, scenario, device, block
+    )
 ), failed AS (
-    SELECT workload, variant, engine, scenario, device, count(*) AS trials_failed
+    SELECT campaign_id, workload, variant, engine, scenario, device, count(*) AS trials_failed
     FROM latest WHERE status <> 'ok' GROUP BY ALL
 )
 SELECT s.*, a.position, a.keeps_fp32, a.primary_metric, a.quality_metric, a.quality_higher_is_better,
@@ -24,10 +26,12 @@ SELECT s.*, a.position, a.keeps_fp32, a.primary_metric, a.quality_metric, a.qual
 FROM v_summary s
 JOIN arm a USING (campaign_id, workload, variant, engine, scenario, device)
 LEFT JOIN v_comparisons c USING (campaign_id, workload, variant, engine, scenario, device)
-LEFT JOIN failed f USING (workload, variant, engine, scenario, device)
-WHERE s.campaign_id = $campaign
-ORDER BY a.position
+LEFT JOIN failed f USING (campaign_id, workload, variant, engine, scenario, device)
+WHERE {which}
+ORDER BY campaign_id, a.position
 """
+ARMS: Final = _ARMS.format(which="campaign_id = $campaign")
+ARMS_OF_SEVERAL: Final = _ARMS.format(which="list_contains($campaigns, campaign_id)")
 ABSENCES: Final = r"""
 WITH told AS (
     SELECT v_absences.metric, variant, scenario, trial_id, regexp_replace(v_absences.reason, ', had \d+$', '') AS cause,
