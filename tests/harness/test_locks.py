@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -63,20 +62,6 @@ def test_a_killed_holder_leaves_the_lock_free(tmp_path: Path) -> None:
     Holder(path).die()
     with locked(path, wait=False):
         assert holder(path) == f"process {os.getpid()}"
-
-
-def test_a_look_keeps_nobody_out(tmp_path: Path) -> None:
-    """Who asks all the time whether a lock is held never makes another be refused."""
-    path = tmp_path / "lock"
-    path.touch()
-    stop = threading.Event()
-    looker = threading.Thread(target=lambda: [holder(path) for _ in iter(stop.is_set, True)])
-    looker.start()
-    for _ in range(200):
-        with locked(path, wait=False):
-            pass
-    stop.set()
-    looker.join()
 
 
 def test_a_run_has_one_lock_however_its_store_is_named(tmp_path: Path) -> None:
