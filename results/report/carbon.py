@@ -33,22 +33,33 @@ def columns(report: Report, table: Table, *, elsewhere: bool = True) -> tuple[Co
         return figures.money(None if row.cost_per_1k is None else 1e3 * row.cost_per_1k, row.energy_method)
 
     more = (
-        Column(heading="CO2e/M tokens", cell=_tokens, priority=5, note="CO2e/M tokens: per million tokens"),
-        Column(heading="embodied/1k", cell=_embodied, priority=4),
+        Column(
+            heading="CO2e/M tokens",
+            cell=_tokens,
+            value=lambda row, _: row.gco2e_per_million_tokens,
+            priority=5,
+            note="CO2e/M tokens: per million tokens",
+        ),
+        Column(heading="embodied/1k", cell=_embodied, value=lambda row, _: row.embodied_g_per_1k, priority=4),
         Column(
             heading="SCI/1k",
             cell=_sci,
+            value=lambda row, _: row.sci_g_per_1k,
             priority=1,
             note="SCI/1k: CO2e and embodied, per 1,000 inferences (ISO/IEC 21031)",
         ),
         Column(
-            heading=f"{currency}/million", cell=money, priority=3, note=f"{currency}/million: per million inferences"
+            heading=f"{currency}/million",
+            cell=money,
+            value=lambda row, _: row.cost_per_1k,
+            priority=3,
+            note=f"{currency}/million: per million inferences",
         ),
     )
     telling = [column for column in more if tells(column, table)]
     if elsewhere and not telling:
         return ()
-    grams = Column(heading=GRAMS, cell=_grams, priority=2)
+    grams = Column(heading=GRAMS, cell=_grams, value=lambda row, _: row.gco2e_per_1k, priority=2)
     first = [grams] if tells(grams, table) else []
     return (Column(heading="variant", cell=variant, priority=0, numeric=False), *first, *telling)
 

@@ -23,6 +23,8 @@ class Column:
     numeric: bool = True
     note: str = ""
     """What the heading means, where it needs saying."""
+    value: Callable[[Row, Table], float | None] | None = None
+    """The figure behind the text, in SI units, by which rows can be put in order; None where the text itself is."""
 
 
 def variant(row: Row, _: Table) -> str:
@@ -63,8 +65,18 @@ def _carbon(row: Row, _: Table) -> str:
 
 
 VERDICT = Column(heading="verdict", cell=lambda row, _: clean(row.verdict), priority=0, numeric=False)
-_P50 = Column(heading="p50", cell=lambda row, _: figures.latency(row.latency_p50_s), priority=0)
-_RATE = Column(heading="throughput", cell=lambda row, _: figures.rate(row.throughput_per_s), priority=0)
+_P50 = Column(
+    heading="p50",
+    cell=lambda row, _: figures.latency(row.latency_p50_s),
+    priority=0,
+    value=lambda row, _: row.latency_p50_s,
+)
+_RATE = Column(
+    heading="throughput",
+    cell=lambda row, _: figures.rate(row.throughput_per_s),
+    priority=0,
+    value=lambda row, _: row.throughput_per_s,
+)
 
 
 def columns(table: Table) -> tuple[Column, ...]:
@@ -78,16 +90,38 @@ def columns(table: Table) -> tuple[Column, ...]:
         Column(heading="variant", cell=variant, priority=0, numeric=False),
         Column(heading="engine", cell=lambda row, _: clean(row.arm.engine), priority=8, numeric=False),
         _RATE if throughput_first else _P50,
-        Column(heading="p99", cell=lambda row, _: figures.latency(row.latency_p99_s), priority=9),
-        Column(heading="speed-up", cell=_speedup, priority=0),
-        Column(heading="stored", cell=_stored, priority=1),
-        Column(heading="× stored", cell=_stored_ratio, priority=7),
-        Column(heading="peak RSS", cell=lambda row, _: figures.size(row.peak_rss_bytes), priority=6),
-        Column(heading="peak GPU", cell=lambda row, _: figures.size(row.peak_gpu_bytes), priority=6),
-        Column(heading=quality, cell=_quality, priority=5),
-        Column(heading="Δ " + ("fidelity" if table.fidelity else "quality"), cell=_quality_change, priority=2),
-        Column(heading="J/inference", cell=_energy, priority=3),
-        Column(heading="CO2e/1k", cell=_carbon, priority=4),
+        Column(
+            heading="p99",
+            cell=lambda row, _: figures.latency(row.latency_p99_s),
+            priority=9,
+            value=lambda row, _: row.latency_p99_s,
+        ),
+        Column(
+            heading="speed-up", cell=_speedup, priority=0, value=lambda row, _: 1.0 if row.is_baseline else row.speedup
+        ),
+        Column(heading="stored", cell=_stored, priority=1, value=lambda row, _: row.artifact_bytes),
+        Column(heading="× stored", cell=_stored_ratio, priority=7, value=lambda row, _: row.bytes_ratio),
+        Column(
+            heading="peak RSS",
+            cell=lambda row, _: figures.size(row.peak_rss_bytes),
+            priority=6,
+            value=lambda row, _: row.peak_rss_bytes,
+        ),
+        Column(
+            heading="peak GPU",
+            cell=lambda row, _: figures.size(row.peak_gpu_bytes),
+            priority=6,
+            value=lambda row, _: row.peak_gpu_bytes,
+        ),
+        Column(heading=quality, cell=_quality, priority=5, value=lambda row, _: row.quality),
+        Column(
+            heading="Δ " + ("fidelity" if table.fidelity else "quality"),
+            cell=_quality_change,
+            priority=2,
+            value=lambda row, _: 0.0 if row.is_reference else row.quality_delta,
+        ),
+        Column(heading="J/inference", cell=_energy, priority=3, value=lambda row, _: row.energy_j_per_inference),
+        Column(heading="CO2e/1k", cell=_carbon, priority=4, value=lambda row, _: row.gco2e_per_1k),
     )
     return tuple(column for column in everything if column.priority == 0 or tells(column, table))
 

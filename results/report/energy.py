@@ -33,16 +33,45 @@ def columns(table: Table) -> tuple[Column, ...]:
     None where no more is known than the table of results says already.
     """
     everything = (
-        Column(heading="J/inference", cell=_of_total(_gross), priority=1, note="J/inference: gross, of all parts"),
-        Column(heading="× energy", cell=_ratio, priority=2, note=_RATIO),
-        Column(heading="net", cell=_of_total(_net), priority=3, note="net: above idle"),
-        Column(heading="load", cell=_of_total(_load), priority=4, note="load: mean watts while measured"),
-        Column(heading="idle", cell=_of_total(_idle), priority=5, note=_IDLE),
-        Column(heading="J/token", cell=_of_total(_token), priority=6),
-        Column(heading="J/query in time", cell=_of_total(_query), priority=7, note=_IN_TIME),
-        Column(heading="bounds", cell=_of_total(_bounds), priority=8, note=_BOUNDS),
+        Column(
+            heading="J/inference",
+            cell=_of_total(_gross),
+            value=_figure("energy_j_per_inference"),
+            priority=1,
+            note="J/inference: gross, of all parts",
+        ),
+        Column(heading="× energy", cell=_ratio, value=lambda row, _: row.energy_ratio, priority=2, note=_RATIO),
+        Column(
+            heading="net",
+            cell=_of_total(_net),
+            value=_figure("energy_net_j_per_inference"),
+            priority=3,
+            note="net: above idle",
+        ),
+        Column(
+            heading="load",
+            cell=_of_total(_load),
+            value=_figure("power_mean_w"),
+            priority=4,
+            note="load: mean watts while measured",
+        ),
+        Column(heading="idle", cell=_of_total(_idle), value=_figure("power_idle_w"), priority=5, note=_IDLE),
+        Column(heading="J/token", cell=_of_total(_token), value=_figure("energy_j_per_token"), priority=6),
+        Column(
+            heading="J/query in time",
+            cell=_of_total(_query),
+            value=_figure("energy_j_per_slo_query"),
+            priority=7,
+            note=_IN_TIME,
+        ),
+        Column(heading="bounds", cell=_of_total(_bounds), value=_figure("hi"), priority=8, note=_BOUNDS),
         *(
-            Column(heading=name, cell=_of_part(component), priority=9 + rank)
+            Column(
+                heading=name,
+                cell=_of_part(component),
+                value=_figure("energy_j_per_inference", component),
+                priority=9 + rank,
+            )
             for rank, (component, name) in enumerate(PARTS.items())
         ),
     )
@@ -110,6 +139,16 @@ def _whose(report: Report, reason: str) -> str:
 
 def _of_total(told: Callable[[EnergyPart], str]) -> _Cell:
     return lambda row, _: told(row.total) if row.total else figures.MISSING
+
+
+def _figure(name: str, component: str = "total") -> Callable[[Row, Table], float | None]:
+    """A part's figure of this name, where there is one."""
+
+    def value(row: Row, _: Table) -> float | None:
+        told: float | None = getattr(row.part(component), name, None)
+        return told
+
+    return value
 
 
 def _of_part(component: str) -> _Cell:

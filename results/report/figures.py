@@ -180,6 +180,21 @@ def of_dimension(dimension: Dimension, value: float | None, method: str | None =
     }[dimension]
 
 
+def unit_for(dimension: Dimension, largest: float) -> tuple[float, str]:
+    """The unit in which an axis up to some SI figure is told, and how much of the SI unit it is: ``(1e-3, "ms")``."""
+    steps = {
+        Dimension.TIME: _SECONDS,
+        Dimension.BYTES: _BYTES,
+        Dimension.RATE: _PER_SECOND,
+        Dimension.ENERGY: _JOULES,
+        Dimension.POWER: _WATTS,
+        Dimension.MASS: _GRAMS,
+    }
+    if dimension is Dimension.SHARE:
+        return 0.01, "%"
+    return _step(largest, steps[dimension]) if dimension in steps else (1.0, "")
+
+
 def method_in_words(method: str) -> str:
     """What a method's name means to a reader."""
     return _METHODS.get(method, method)

@@ -245,7 +245,14 @@ def headline(tables: Sequence[Table]) -> str:
     """The first table's answer that names something faster, or else the first table's."""
     if not tables:
         return "No trial has been recorded yet"
-    return answer(next((table for table in tables if _fastest(table) is not None), tables[0]))
+    found = leading(tables)
+    return answer(found[0] if found else tables[0])
+
+
+def leading(tables: Sequence[Table]) -> tuple[Table, Row] | None:
+    """The first table that names something faster, and the arm it names: what the headline is about."""
+    named = ((table, _fastest(table)) for table in tables)
+    return next(((table, row) for table, row in named if row is not None), None)
 
 
 def unfinished(run: Provenance) -> str | None:
