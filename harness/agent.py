@@ -22,7 +22,7 @@ from harness.build import verify
 from harness.catalog import load_catalog
 from harness.instruments import Instruments, outside_collectors
 from harness.locks import host_lock_path, locked
-from harness.spec import Assignment, Placement, Trial
+from harness.spec import Assignment, Keyed, Placement
 from harness.worker import SETTLE_S, Job, Outcome
 from harness.zygote import Ended, Task, Zygote
 from results.errors import JoulemarkError
@@ -209,7 +209,7 @@ class NodeAgent:
         return outcome, instruments.told(trial, watch, outcome)
 
 
-def unrun(trial: Trial, node: Node, status: Status, reason: str) -> RunRecord:
+def unrun(trial: Keyed, node: Node, status: Status, reason: str) -> RunRecord:
     """The record of a trial that was not run to its end on this node: it took no time that anybody knows."""
     return RunRecord(
         key=trial.key,

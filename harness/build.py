@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,11 +25,12 @@ from harness.catalog import load_catalog
 from harness.chain import EXPORT_ROWS, Chained, chained
 from harness.engines.protocol import Engine, Weighing
 from harness.locks import locked
+from harness.plan import PlannedArm
 from harness.prepared import DATA_FILE, FOLDS, load_calibration, load_data, load_model, load_splits, save_prepared
 from harness.spec import Recipe
 from harness.variants.protocol import BuildContext, Step
 from results.errors import BuildError, JoulemarkError
-from results.records import Absence, Artifact, Metric, Window, canonical_json, digest
+from results.records import Absence, Arm, Artifact, Metric, Window, canonical_json, digest
 from results.units import seconds_from_ns
 from scenarios.workloads.protocol import Trainable, Workload
 
@@ -97,6 +98,19 @@ def artifact_id(recipe: Recipe) -> str:
     chain = chain_json(recipe.steps)
     made_of = [workload_id(recipe.workload, recipe.seed), recipe.seed, chain, engine.name, dict(engine().toolchain())]
     return digest([*made_of, code])[:20]
+
+
+def artifact_ids(planned: Sequence[PlannedArm]) -> dict[Arm, str]:
+    """Arm → cache key of its artifact; each recipe's key, which reads files, is made once."""
+    by_recipe: list[tuple[Recipe, str]] = []
+    keys = {}
+    for one in planned:
+        key = next((known for recipe, known in by_recipe if recipe == one.recipe), None)
+        if key is None:
+            key = artifact_id(one.recipe)
+            by_recipe.append((one.recipe, key))
+        keys[one.arm] = key
+    return keys
 
 
 def _sources(kinds: Iterable[type]) -> list[str]:

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from harness.agent import Node, unrun
-from harness.build import artifact_id, workload_id
+from harness.build import artifact_ids, workload_id
 from harness.fleet import Built, Fleet
 from harness.interrupts import deferred
 from harness.locks import host_lock_path, locked
 from harness.plan import PlannedArm
-from harness.spec import Assignment, Recipe, Trial
+from harness.spec import Assignment, Keyed, Recipe, Trial
 from results.compare import refresh
 from results.errors import ConfigError, EnvironmentDiffersError, StoreError, UnsupportedError, UsageError
-from results.records import Arm, ArmRecord, CampaignRecord, RunRecord, Status
+from results.records import Arm, CampaignRecord, RunRecord, Status
 
 if TYPE_CHECKING:
     from results.store import Store
@@ -44,11 +44,11 @@ class Progress(Protocol):
         """One build has ended."""
         ...
 
-    def begin(self, trials: Sequence[Trial], already: int) -> None:
+    def begin(self, trials: Sequence[Keyed], already: int) -> None:
         """Trials begin; ``already`` were recorded by an earlier run."""
         ...
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: Keyed) -> None:
         """A trial is about to start."""
         ...
 
@@ -69,10 +69,10 @@ class Silent:
     def built(self, built: Built) -> None:
         """Say nothing."""
 
-    def begin(self, trials: Sequence[Trial], already: int) -> None:
+    def begin(self, trials: Sequence[Keyed], already: int) -> None:
         """Say nothing."""
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: Keyed) -> None:
         """Say nothing."""
 
     def record(self, record: RunRecord) -> None:
@@ -100,7 +100,7 @@ class Driver:
             FleetError: if a node was lost; all others have finished their queues.
             StoreError: if a record could not be written.
         """
-        keys = _keys(self.planned)
+        keys = artifact_ids(self.planned)
         built = self._build({keys[trial.key.arm]: trial.recipe for trial in trials})
         nodes = self.fleet.nodes()
         outcomes = [(trial, built[keys[trial.key.arm]]) for trial in trials]
@@ -153,7 +153,7 @@ class Driver:
                     where=self.campaign.campaign_id,
                     fix="run with --fresh to measure it anew",
                 )
-            records.append(_arm_record(planned, key if key in made else earlier))
+            records.append(planned.record(key if key in made else earlier))
         self.store.begin(self.campaign, records)
         for key, variant in {(keys[p.arm], p.arm.variant) for p in self.planned if keys[p.arm] in made}:
             self.store.write_artifact(self.campaign.campaign_id, variant, made[key])
@@ -218,33 +218,6 @@ class Driver:
 class _Runnable:
     trial: Trial
     built: Built
-
-
-def _keys(planned: Sequence[PlannedArm]) -> dict[Arm, str]:
-    """Arm → cache key of its artifact; each recipe's key, which reads files, is made once."""
-    by_recipe: list[tuple[Recipe, str]] = []
-    keys = {}
-    for one in planned:
-        key = next((known for recipe, known in by_recipe if recipe == one.recipe), None)
-        if key is None:
-            key = artifact_id(one.recipe)
-            by_recipe.append((one.recipe, key))
-        keys[one.arm] = key
-    return keys
-
-
-def _arm_record(planned: PlannedArm, artifact: str | None) -> ArmRecord:
-    quality = planned.recipe.workload.quality
-    return ArmRecord(
-        arm=planned.arm,
-        artifact_id=artifact,
-        keeps_fp32=planned.variant.keeps_fp32,
-        precisions=" ".join(planned.variant.precisions),
-        primary_metric=planned.load.primary,
-        quality_metric=quality.name,
-        quality_higher_is_better=quality.higher_is_better,
-        fidelity=quality.fidelity,
-    )
 
 
 def _not_built(trial: Trial, node: Node, built: Built) -> RunRecord:

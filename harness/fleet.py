@@ -102,6 +102,11 @@ class LocalFleet:
         self._cache, self._path = cache, path
         self._agent = NodeAgent(name=platform.node(), cache=cache, path=path, collectors=collectors)
 
+    @property
+    def agent(self) -> NodeAgent:
+        """Who runs this host's trials, for those who ask for them one by one."""
+        return self._agent
+
     def nodes(self) -> tuple[Node, ...]:
         """This host."""
         return (self._agent.node,)

@@ -10,13 +10,28 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from collectors.grid_series import SeriesSource
-from collectors.grid_source import ESTIMATED, PARTIAL, STALE, GridUnavailable, told
+from collectors.grid_source import ESTIMATED, PARTIAL, STALE, GridSource, GridUnavailable, told
 from harness.config import to_json
 from harness.spec import Campaign
 from results.basis import CarbonBasis
 from results.records import CampaignRecord
+
+
+class HasCarbon(Protocol):
+    """The part of a campaign that is asked here."""
+
+    @property
+    def carbon(self) -> CarbonBasis | GridSource | None:
+        """An intensity, or who is asked for that of a period."""
+        ...
+
+    @property
+    def carbon_absence(self) -> str | None:
+        """Why there is neither."""
+        ...
 
 
 def known(campaign: Campaign, latest: CampaignRecord | None) -> CarbonBasis | None:
@@ -32,7 +47,9 @@ def known(campaign: Campaign, latest: CampaignRecord | None) -> CarbonBasis | No
     return replace(latest.carbon, pue=campaign.carbon.pue)
 
 
-def settled(campaign: Campaign, record: CampaignRecord, until: datetime, note: Callable[[str], None]) -> CampaignRecord:
+def settled(
+    campaign: HasCarbon, record: CampaignRecord, until: datetime, note: Callable[[str], None]
+) -> CampaignRecord:
     """The record with the basis from its beginning to ``until``, or with the reason why there is none.
 
     A provider is asked unless the record holds its word on the whole period already; a file always, for it may have

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from harness.fleet import Built
-from harness.spec import Trial
+from harness.spec import Keyed
 from results.errors import UnsupportedError
 from results.records import Arm, RunRecord, Status
 from results.report.figures import duration, latency, rate
@@ -81,7 +81,7 @@ class LiveProgress:
         else:
             self._show(f"built {name}")
 
-    def begin(self, trials: Sequence[Trial], already: int) -> None:
+    def begin(self, trials: Sequence[Keyed], already: int) -> None:
         """Begin to count trials."""
         self._already, self._total, self._done = already, already + len(trials), already
         self._blocks = 1 + max((t.key.block for t in trials), default=0)
@@ -92,7 +92,7 @@ class LiveProgress:
         elif already:
             self._print(f"resuming: {already} of {self._total} trials are recorded already")
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: Keyed) -> None:
         """Name the arm that is about to be timed."""
         self._now = Text(f"now   {_arm(trial.key.arm)}", overflow="ellipsis", no_wrap=True)
         self._bar.update(self._task, description=f"block {trial.key.block + 1}/{self._blocks}")

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from harness.spec import Campaign, Placement, Recipe, Trial, Variant
-from results.records import FINAL_STATUSES, Arm, Status, TrialKey, digest
+from results.records import FINAL_STATUSES, Arm, ArmRecord, Status, TrialKey, digest
 from scenarios.load.protocol import Load
 from scenarios.workloads.protocol import HasEngines, Workload
 
@@ -40,6 +40,20 @@ class PlannedArm:
     recipe: Recipe
     load: Load
     placement: Placement
+
+    def record(self, artifact_id: str | None) -> ArmRecord:
+        """What the store is told of the arm; its artifact is None where there is none, or not yet."""
+        quality = self.recipe.workload.quality
+        return ArmRecord(
+            arm=self.arm,
+            artifact_id=artifact_id,
+            keeps_fp32=self.variant.keeps_fp32,
+            precisions=" ".join(self.variant.precisions),
+            primary_metric=self.load.primary,
+            quality_metric=quality.name,
+            quality_higher_is_better=quality.higher_is_better,
+            fidelity=quality.fidelity,
+        )
 
 
 def resolve_engine(variant: Variant, workload: Workload) -> str:

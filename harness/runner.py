@@ -184,13 +184,7 @@ def _own_modules(path: tuple[str, ...]) -> Iterator[None]:
 
 def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> CampaignResult:
     """Run a validated campaign; see :func:`run`."""
-    from results.store import Store
-
-    if not options.db.resolve().parent.is_dir():
-        raise UsageError("there is no such folder", where=str(options.db.resolve().parent), fix="make it, or pass --db")
-    _refuse_unwritable(options.db.resolve().parent, str(options.db), "pass another --db")
-    _refuse_unwritable(cache_directory(), "the artifact cache", "set JOULEMARK_CACHE to a folder of yours")
-    store = Store(options.db, retry_s=_STORE_PATIENCE_S)
+    store = store_of(options.db)
     record = _identify(campaign, store, fresh=options.fresh)
     with _only_driver(options.db, record.campaign_id):
         planned = arms(campaign)
@@ -213,6 +207,22 @@ def run_campaign(campaign: Campaign, options: Options, progress: Progress) -> Ca
             store.begin(final, store.arms(record.campaign_id))
     ran = sum(statuses.values())
     return CampaignResult(campaign_id=record.campaign_id, db=options.db, planned=total, ran=ran, statuses=statuses)
+
+
+def store_of(db: Path) -> Store:
+    """The store that a run writes, with a driver's patience.
+
+    Raises:
+        UsageError: if it, or the artifact cache, could not be written; found out before anything is built.
+    """
+    from results.store import Store
+
+    folder = db.resolve().parent
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", where=str(folder), fix="make it, or pass --db")
+    _refuse_unwritable(folder, str(db), "pass another --db")
+    _refuse_unwritable(cache_directory(), "the artifact cache", "set JOULEMARK_CACHE to a folder of yours")
+    return Store(db, retry_s=_STORE_PATIENCE_S)
 
 
 def _ended(db: Path, record: CampaignRecord) -> datetime:
@@ -250,10 +260,9 @@ def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecor
             price=campaign.price,
         )
     earlier = sum(1 for other in store.campaigns() if other.content_hash == content)
-    slug = re.sub(r"[^a-z0-9]+", "-", campaign.name.lower()).strip("-") or "campaign"
     plain = [v.name for v in campaign.variants if not v.steps and v.engine in {None, "torch"}]
     return CampaignRecord(
-        campaign_id=f"{slug}-{content[:8]}" + (f"-r{earlier + 1}" if earlier else ""),
+        campaign_id=run_name(campaign.name, content, earlier + 1),
         name=campaign.name,
         content_hash=content,
         spec=to_json(campaign),
@@ -265,6 +274,12 @@ def _identify(campaign: Campaign, store: Store, *, fresh: bool) -> CampaignRecor
         embodied=campaign.embodied,
         price=campaign.price,
     )
+
+
+def run_name(name: str, content: str, number: int) -> str:
+    """The id of a campaign's run, short enough to type: ``quickstart-1a2b3c4d``, and ``-r2`` for the second of it."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "campaign"
+    return f"{slug}-{content[:8]}" + (f"-r{number}" if number > 1 else "")
 
 
 def _only_driver(db: Path, campaign_id: str) -> AbstractContextManager[None]:

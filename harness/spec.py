@@ -6,7 +6,7 @@ This module knows neither YAML nor Ray nor where a figure ends up. Whatever is w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from results.basis import CarbonBasis, Embodied, Price
 from results.records import Artifact, TrialKey
@@ -112,6 +112,15 @@ class Recipe:
     steps: tuple[Step, ...]
     seed: int
     trust: bool = False
+
+
+class Keyed(Protocol):
+    """Whatever names one process: all of a trial that those who tell of it need."""
+
+    @property
+    def key(self) -> TrialKey:
+        """Its arm, block, position and attempt."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
