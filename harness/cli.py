@@ -15,6 +15,7 @@ import click
 from harness.cli_gate import gate_command
 from harness.cli_recommend import recommend_command
 from harness.cli_report import report_command, show_report
+from harness.cli_serve import serve_command
 from harness.command_line import Screen, db_option, end_politely, guarded, hush, json_option, print_json
 from results.errors import UsageError
 
@@ -36,6 +37,7 @@ def main() -> None:
 
 main.add_command(report_command)
 main.add_command(recommend_command)
+main.add_command(serve_command)
 main.add_command(gate_command)
 
 
