@@ -51,6 +51,17 @@ class Effect:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """By how much one group lies above another, in the values' own unit; bounds are None where too few give none."""
+
+    difference: float
+    lo: float | None
+    hi: float | None
+    p: float
+    """Two-sided, against no difference."""
+
+
 def paired_ratio(
     numerator: Sequence[float], denominator: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Effect:
@@ -103,21 +114,28 @@ def unpaired_ratio(
     n = int(min(above.size, below.size))
     if n == 0:
         return _nothing("one side has no finished trial", confidence)
-    shifts = np.sort(np.subtract.outer(above, below).ravel())
-    interval, p = _mann_whitney(above, below, shifts, confidence)
-    exact = shifts.size <= MANN_WHITNEY_EXACT_UP_TO
+    shift = unpaired_shift(above, below, confidence=confidence)
+    exact = above.size * below.size <= MANN_WHITNEY_EXACT_UP_TO
     method = "exact Mann–Whitney" if exact else "Mann–Whitney, normal approximation"
     too_few = f"{above.size} against {below.size} trials are too few for a {confidence:.0%} interval"
-    reason = None if interval else too_few
+    interval = (shift.lo, shift.hi) if shift.lo is not None and shift.hi is not None else None
     return _effect(
-        log_ratio=float(np.median(shifts)),
+        log_ratio=shift.difference,
         interval=interval,
-        p=p,
+        p=shift.p,
         n=n,
         method=method,
         confidence=confidence,
-        reason=reason,
+        reason=None if interval else too_few,
     )
+
+
+def unpaired_shift(above: Floats, below: Floats, *, confidence: float = CONFIDENCE) -> Shift:
+    """Estimate the shift between two independent groups, neither of them empty (Hodges–Lehmann, Mann–Whitney)."""
+    shifts = np.sort(np.subtract.outer(above, below).ravel())
+    interval, p = _mann_whitney(above, below, shifts, confidence)
+    lo, hi = interval or (None, None)
+    return Shift(difference=float(np.median(shifts)), lo=lo, hi=hi, p=p)
 
 
 def hodges_lehmann(values: Floats) -> float:
