@@ -150,9 +150,13 @@ class Zygote:
 
 
 def _environment() -> dict[str, str]:
-    """The server's environment: numpy must not start a pool before the fork, and this package must be found."""
+    """The server's environment: numpy must not start a pool before the fork, and this package must be found.
+
+    Whoever has put this package on the path already has said what is to come before it.
+    """
     root = str(Path(__file__).resolve().parents[1])
-    search = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    search = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    search = search if root in search else [root, *search]
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(search)}
 
 
