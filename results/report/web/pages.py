@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ASSETS: Final = {"live.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 """Files beside the pages → what they are."""
 
+_GLANCE: Final = 5
+"""Columns that give way before this are for the full report."""
+
 
 class State(StrEnum):
     """Whether a campaign's driver is at work."""
@@ -119,7 +122,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"sentence": _sentence, "moment": _moment, "clean": clean}
+    environment.filters |= {"sentence": _sentence, "moment": _moment, "time_of_day": _time_of_day}
     return environment
 
 
@@ -138,6 +141,11 @@ def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}{figures.GAP}UTC"
 
 
+def _time_of_day(at: datetime) -> str:
+    """As ``06:12:01 UTC``."""
+    return f"{at:%H:%M:%S}{figures.GAP}UTC"
+
+
 def _listed(one: Listed) -> dict[str, Any]:
     line = one.line
     address = "/campaigns/" + quote(line.campaign_id, safe="")
@@ -148,7 +156,7 @@ def _listed(one: Listed) -> dict[str, Any]:
         "first": address if one.state is State.FINISHED else f"{address}/live",
         "state": one.state,
         "is_running": one.state is State.RUNNING,
-        "headline": one.interim.headline,
+        "headline": _headline(one),
         "started_at": line.started_at,
         "last_at": line.last_at,
         "progress": _progress(line, one.state),
@@ -157,6 +165,13 @@ def _listed(one: Listed) -> dict[str, Any]:
         "counts": _counts(line),
         "failed": line.failed,
     }
+
+
+def _headline(one: Listed) -> str:
+    """The answer, but where it could not be there yet: arms are compared when a block is whole."""
+    if one.state is State.RUNNING and all(table.baseline is None for table in one.interim.tables):
+        return "No verdict yet: arms are compared when a block is whole"
+    return one.interim.headline
 
 
 def _progress(line: CampaignLine, state: State) -> str:
@@ -197,14 +212,14 @@ def _recent(trial: RecentTrial) -> dict[str, Any]:
 
 def _table(table: Table, number: int, interim: Interim) -> dict[str, Any]:
     said = answer(table)
-    chosen = (*columns(table), VERDICT)
+    chosen = (*(column for column in columns(table) if column.priority <= _GLANCE), VERDICT)
     return {
         "id": f"table-{number}",
         "title": wording.title(table),
-        "answer": said if said != interim.headline else "",
+        "answer": said if table.baseline is not None and said != interim.headline else "",
         "columns": chosen,
         "rows": [_row(row, table, chosen) for row in table.rows],
-        "notes": wording.notes(table),
+        "notes": [note.removesuffix(": see Energy") for note in wording.notes(table)],
     }
 
 
