@@ -182,6 +182,10 @@ class Observation:
     absences: tuple[Absence, ...] = ()
 
 
+_NAMES_ALONE: Final = frozenset({"hostname", "gpu_uuid"})
+"""Fields of an environment that tell one machine from another of its kind."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """The fingerprint of a node. Two that differ in anything but their names are not compared."""
@@ -209,13 +213,18 @@ class Environment:
         """Sixteen hexadecimal digits over every field."""
         return digest(asdict(self))[:16]
 
+    @property
+    def comparable_id(self) -> str:
+        """Sixteen hexadecimal digits over what figures depend on: alike for two that may be compared."""
+        return digest({name: value for name, value in asdict(self).items() if name not in _NAMES_ALONE})[:16]
+
     def differences(self, other: Environment) -> dict[str, tuple[object, object]]:
         """Fields in which two environments differ so that their figures must not be compared."""
         mine, theirs = asdict(self), asdict(other)
         return {
             f.name: (mine[f.name], theirs[f.name])
             for f in fields(self)
-            if f.name not in {"hostname", "gpu_uuid"} and mine[f.name] != theirs[f.name]
+            if f.name not in _NAMES_ALONE and mine[f.name] != theirs[f.name]
         }
 
 

@@ -137,8 +137,10 @@ class History:
     unit: str
     laps: tuple[Lap, ...]
     turns: tuple[Turn, ...] = ()
+    turns_absence: str | None = None
+    """Why nothing can be said of lasting changes: too few campaigns, or nothing to find them with."""
     left_out: int = 0
-    """Campaigns of that name in other environments."""
+    """Campaigns of that name in other environments, or whose joules were obtained by another method."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
