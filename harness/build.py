@@ -12,6 +12,7 @@ import importlib.metadata
 import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -23,13 +24,14 @@ from typing import Any, Final, Protocol, TypeVar
 
 from harness.catalog import load_catalog
 from harness.chain import EXPORT_ROWS, Chained, chained
+from harness.config import is_files
 from harness.engines.protocol import Engine, Weighing
 from harness.locks import locked
 from harness.plan import PlannedArm
 from harness.prepared import DATA_FILE, FOLDS, load_calibration, load_data, load_model, load_splits, save_prepared
 from harness.spec import Recipe
 from harness.variants.protocol import BuildContext, Step
-from results.errors import BuildError, JoulemarkError
+from results.errors import BuildError, JoulemarkError, UsageError
 from results.records import Absence, Arm, Artifact, Metric, Window, canonical_json, digest
 from results.units import seconds_from_ns
 from scenarios.workloads.protocol import Trainable, Workload
@@ -38,6 +40,7 @@ _Made = TypeVar("_Made")
 MANIFEST_FILE: Final = "manifest.json"
 PREPARED_FILE: Final = "prepared.json"
 CACHE_VARIABLE: Final = "JOULEMARK_CACHE"
+_KEY: Final = re.compile("[0-9a-f]{20}")
 
 
 class Meter(Protocol):
@@ -84,8 +87,9 @@ def chain_json(steps: Iterable[Step]) -> str:
 
 
 def workload_id(workload: Workload, seed: int) -> str:
-    """The cache key of a prepared workload."""
-    fields = asdict(workload)  # type: ignore[call-overload]  # every workload is a dataclass
+    """The cache key of a prepared workload: files enter by their content, so that two worktrees of one share it."""
+    settings = asdict(workload)  # type: ignore[call-overload]  # every workload is a dataclass
+    fields = {name: value for name, value in settings.items() if not is_files(value)}
     libraries = [f"{name}=={_version(name)}" for name in ("torch", "transformers", "scikit-learn", "numpy", "onnx")]
     made_of = [type(workload).kind, fields, workload.inputs_digest(), seed, libraries, _sources([type(workload)])]
     return f"{digest(made_of)[:20]}-workload"
@@ -140,6 +144,41 @@ def cached(key: str, recipe: Recipe, cache: Path) -> Artifact | None:
     if artifact.build_energy_j is None and artifact.build_energy_reason is None:
         reason = f"built before builds were measured → delete {manifest.parent} and run again: it is rebuilt"
         return replace(artifact, build_energy_reason=reason)
+    return artifact
+
+
+def read_manifest(folder: Path) -> Artifact:
+    """What a folder says that it holds.
+
+    Raises:
+        UsageError: if it is no artifact's.
+    """
+    manifest = folder / MANIFEST_FILE
+    try:
+        artifact = Artifact(**json.loads(manifest.read_text(encoding="utf-8")))
+        if not _KEY.fullmatch(artifact.artifact_id):
+            raise ValueError(f"its artifact_id is {artifact.artifact_id!r}")
+    except (OSError, ValueError, TypeError) as error:
+        fix = "give an artifact's folder, as the cache has them"
+        raise UsageError(f"is no artifact's manifest: {error}", where=str(manifest), fix=fix) from error
+    return artifact
+
+
+def adopt(folder: Path, cache: Path) -> Artifact:
+    """Take a built artifact into the cache, if it is not there yet, and give what it is.
+
+    Raises:
+        UsageError: if it is no artifact's folder.
+        BuildError: if its files are not the ones that were built.
+    """
+    artifact = read_manifest(folder)
+    own = cache / artifact.artifact_id
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / f"{artifact.artifact_id}.lock"):
+        if not own.is_dir():
+            with _published(own) as scratch:
+                shutil.copytree(folder, scratch, dirs_exist_ok=True)
+    verify(artifact, cache)
     return artifact
 
 

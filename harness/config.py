@@ -87,14 +87,15 @@ def content_hash(campaign: Campaign) -> str:
     """
     content = _content(campaign)
     for entry, workload in zip(content["workloads"], campaign.workloads, strict=True):
-        paths = [key for key in entry if _is_files(getattr(workload, key, None))]
+        paths = [key for key in entry if is_files(getattr(workload, key, None))]
         entry.update(dict.fromkeys(paths), digest=workload.inputs_digest())
     for read_later in ("baseline", "carbon", "embodied", "price"):
         del content[read_later]
     return digest(content)
 
 
-def _is_files(value: object) -> bool:
+def is_files(value: object) -> bool:
+    """Whether a workload's setting names files, which are told by their content and not by where they lie."""
     values = value if isinstance(value, tuple) else (value,)
     return bool(values) and all(isinstance(item, Path) for item in values)
 

@@ -44,6 +44,16 @@ def test_an_artifact_is_named_by_what_it_is_made_of() -> None:
     assert artifact_id(recipe(name="another")) == plain
 
 
+def test_where_files_lie_is_no_part_of_an_artifacts_name(tmp_path: Path) -> None:
+    """The same file in another folder, as in another worktree, gives the same name; another content does not."""
+    files = [tmp_path / name / "weights.bin" for name in ("one", "two", "three")]
+    for file, content in zip(files, ("same", "same", "other"), strict=True):
+        file.parent.mkdir()
+        file.write_text(content)
+    names = [artifact_id(recipe(files=[str(file)])) for file in files]
+    assert names[0] == names[1] != names[2]
+
+
 def test_a_build_is_made_once_and_then_found(tmp_path: Path) -> None:
     """The second build is the first one's manifest; files and figures are the ones on disk."""
     first = build(recipe(), tmp_path)
