@@ -165,8 +165,18 @@ def test_too_few_campaigns_say_so(tmp_path: Path) -> None:
     report = ask(path, rule(LATENCY))
     assert (report.alerts, report.exit_code) == ((), 0)
     assert report.notes == (
-        f"Looked at 0 series of {LATENCY} over campaigns of nightly.",
-        "1 series had fewer than 10 campaigns (at most 5), too few to tell a lasting change from noise.",
+        f"1 series of {LATENCY} had fewer than 10 campaigns (at most 5), too few to tell a lasting change from noise.",
+    )
+
+
+def test_a_new_arm_is_counted_beside_those_that_are_looked_at(tmp_path: Path) -> None:
+    """An arm that came yesterday has no history yet, which the others' does not hide."""
+    (*old, last) = nights(noisy([1.0] * 12))
+    grown = replace(last, figures={**last.figures, INT8: {LATENCY: 0.5}})
+    report = ask(keep(tmp_path / "s.duckdb", [*old, grown]), rule(LATENCY))
+    assert report.notes == (
+        f"Looked at 1 series of {LATENCY} over campaigns of nightly.",
+        "1 series more had fewer than 10 campaigns (at most 1), too few to tell.",
     )
 
 
