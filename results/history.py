@@ -8,8 +8,8 @@ found, an effect past the minimum, and Benjamini–Hochberg over all that were l
 confirmed become one. Steps and slow drifts both stand out so: a drift as the steps that describe it best.
 
 Values are taken to be independent but for the changes: of flat series whose neighbours correlate by 0.3, as a host's
-moods may make them, one in five shows a change where one in thirty should. It must not know what they measure. This is the only module
-that imports ruptures.
+moods may make them, one in five shows a change where one in thirty should. It must not know what they measure. This is
+the only module that imports ruptures.
 """
 
 from __future__ import annotations

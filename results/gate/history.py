@@ -170,16 +170,13 @@ def _looked_at(courses: Sequence[_Course], confidence: float) -> Iterator[str]:
     short = [course for course in courses if len(course.laps) < needed]
     metrics = ", ".join(sorted({course.laps[0].metric for course in courses}))
     names = ", ".join(sorted({course.laps[0].campaign for course in courses}))
-    if len(short) < len(courses):
-        yield f"Looked at {_count(len(courses) - len(short), 'series')} of {metrics} over campaigns of {names}."
+    looked = len(courses) - len(short)
+    if looked:
+        yield f"Looked at {_count(looked, 'series')} of {metrics} over campaigns of {names}."
     if short:
+        which = f"{_count(len(short), 'series')} {'more' if looked else f'of {metrics}'}"
         most = max(len(course.laps) for course in short)
-        yield (
-            f"{_count(len(short), 'series')} of {metrics} had fewer than {needed} campaigns (at most {most}), too few to "
-            "tell a lasting change from noise."
-            if len(short) == len(courses)
-            else f"{_count(len(short), 'series')} more had fewer than {needed} campaigns (at most {most}), too few to tell."
-        )
+        yield f"{which} had fewer than {needed} campaigns (at most {most}), too few to tell a lasting change from noise."
 
 
 def _left_out(told: Sequence[Figure], ours: Sequence[Figure], courses: Sequence[_Course]) -> Iterator[str]:

@@ -176,7 +176,7 @@ def test_a_new_arm_is_counted_beside_those_that_are_looked_at(tmp_path: Path) ->
     report = ask(keep(tmp_path / "s.duckdb", [*old, grown]), rule(LATENCY))
     assert report.notes == (
         f"Looked at 1 series of {LATENCY} over campaigns of nightly.",
-        "1 series more had fewer than 10 campaigns (at most 1), too few to tell.",
+        "1 series more had fewer than 10 campaigns (at most 1), too few to tell a lasting change from noise.",
     )
 
 
