@@ -176,7 +176,7 @@ def _looked_at(courses: Sequence[_Course], confidence: float) -> Iterator[str]:
     if short:
         which = f"{_count(len(short), 'series')} {'more' if looked else f'of {metrics}'}"
         most = max(len(course.laps) for course in short)
-        yield f"{which} had fewer than {needed} campaigns (at most {most}), too few to tell a lasting change from noise."
+        yield f"{which} had fewer than {needed} campaigns (at most {most}), too few to tell a change from noise."
 
 
 def _left_out(told: Sequence[Figure], ours: Sequence[Figure], courses: Sequence[_Course]) -> Iterator[str]:

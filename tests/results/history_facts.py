@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from results.records import Arm, Environment, Method, Metric
+import pyarrow as pa
+
+from results import store, tables
+from results.records import Arm, Environment, Method, Metric, RunRecord
 from results.store import Store
 from tests.results.stored_facts import ENVIRONMENT, FP32, STARTED, arm_record, campaign, metric, record
 
@@ -41,27 +44,52 @@ def nights(values: Sequence[float], name: str = "latency_p50_s", arm: Arm = FP32
 
 
 def keep(path: Path, told: Sequence[Night]) -> Path:
-    """Store campaigns ``n00``, ``n01`` …, oldest first."""
-    kept = Store(path)
+    """Store campaigns ``n00``, ``n01`` …, oldest first; all in one transaction, for a trial at a time takes seconds."""
+    Store(path).migrate()
+    kept: dict[str, list[pa.Table]] = {}
+    trial_no = 0
     for number, night in enumerate(told):
         this, began = f"n{number:02}", STARTED + timedelta(days=number)
-        kept.begin(campaign(this, name=night.name, started_at=began), [arm_record(arm) for arm in night.figures])
-        for arm, figures in night.figures.items():
-            for block, times in enumerate(night.trials):
-                trial = record(arm, block, campaign_id=this, git_sha=night.sha, environment=night.environment)
-                metrics = tuple(_metric(name, value * times, night.method) for name, value in figures.items())
-                kept.write(
-                    replace(
-                        trial,
-                        started_at=began + timedelta(minutes=block),
-                        metrics=metrics,
-                        warmup=None,
-                        steady=None,
-                        readings=(),
-                        quality_examples=None,
-                    )
-                )
+        arms = tables.arms_table(this, [arm_record(arm) for arm in night.figures])
+        kept.setdefault("campaign", []).append(
+            _row(tables.campaign_row(campaign(this, name=night.name, started_at=began)))
+        )
+        kept.setdefault("arm", []).append(arms)
+        for trial in _trials(night, this, began):
+            trial_no += 1
+            kept.setdefault("trial", []).append(_row(tables.trial_row(trial_no, trial)))
+            for name, rows in tables.trial_tables(trial_no, trial).items():
+                kept.setdefault(name, []).append(rows)
+    environments = {night.environment.environment_id: night.environment for night in told}
+    kept["environment"] = [_row(tables.environment_row(environment)) for environment in environments.values()]
+    with store.opened(path, read_only=False, retry_s=0) as connection:
+        for name, parts in kept.items():
+            connection.register("incoming", pa.concat_tables(parts, promote_options="permissive"))
+            connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+            connection.unregister("incoming")
     return path
+
+
+def _trials(night: Night, this: str, began: datetime) -> Iterator[RunRecord]:
+    for arm, figures in night.figures.items():
+        for block, times in enumerate(night.trials):
+            yield record(
+                arm,
+                block,
+                campaign_id=this,
+                git_sha=night.sha,
+                environment=night.environment,
+                started_at=began + timedelta(minutes=block),
+                metrics=tuple(_metric(name, value * times, night.method) for name, value in figures.items()),
+                warmup=None,
+                steady=None,
+                readings=(),
+                quality_examples=None,
+            )
+
+
+def _row(row: Mapping[str, object]) -> pa.Table:
+    return pa.Table.from_pylist([dict(row)])
 
 
 def _metric(name: str, value: float, method: Method) -> Metric:

@@ -165,7 +165,7 @@ def test_too_few_campaigns_say_so(tmp_path: Path) -> None:
     report = ask(path, rule(LATENCY))
     assert (report.alerts, report.exit_code) == ((), 0)
     assert report.notes == (
-        f"1 series of {LATENCY} had fewer than 10 campaigns (at most 5), too few to tell a lasting change from noise.",
+        f"1 series of {LATENCY} had fewer than 10 campaigns (at most 5), too few to tell a change from noise.",
     )
 
 
@@ -176,7 +176,7 @@ def test_a_new_arm_is_counted_beside_those_that_are_looked_at(tmp_path: Path) ->
     report = ask(keep(tmp_path / "s.duckdb", [*old, grown]), rule(LATENCY))
     assert report.notes == (
         f"Looked at 1 series of {LATENCY} over campaigns of nightly.",
-        "1 series more had fewer than 10 campaigns (at most 1), too few to tell a lasting change from noise.",
+        "1 series more had fewer than 10 campaigns (at most 1), too few to tell a change from noise.",
     )
 
 
