@@ -37,10 +37,10 @@ def serve_command(db: Path, host: str, port: int, *, allow_remote: bool) -> None
     from harness.server.connections import Server
 
     server = Server(db, host=host, port=port, allow_remote=allow_remote)
-    os.nice(_NICENESS)
-    end_politely()
-    click.echo(f"joulemark: {server.url} shows {db}; Ctrl-C ends it")
     try:
+        end_politely()
+        os.nice(_NICENESS)
+        click.echo(f"joulemark: {server.url} shows {db}; Ctrl-C ends it")
         server.run()
     except KeyboardInterrupt:
         click.echo("joulemark: serves no more", err=True)

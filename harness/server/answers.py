@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from harness.locks import holder, host_lock_path
 from harness.server.library import Form, Library, Shelf
-from results.errors import FleetError, JoulemarkError
+from results.errors import FleetError, JoulemarkError, MissingExtraError
 from results.report import prometheus
 from results.report.live import CampaignLine
 from results.report.web.pages import ASSETS, Listed, Message, Pages, State, asset
@@ -82,12 +82,13 @@ class Answers:
             return self._found(asked.path, parse_qs(asked.query, keep_blank_values=True), state)
         except JoulemarkError as error:
             lines = (str(error).partition("\n")[0], *([error.fix] if error.fix else []))
-            title, links = "The store cannot be read now", (("/", "All campaigns"),)
+            is_missing = isinstance(error, MissingExtraError)
+            title = "Something is not installed" if is_missing else "The store cannot be read now"
         except Exception:  # noqa: BLE001 - whatever it is, the next request is to be answered
             _log.exception("no answer to %r", target)
             message = Message(title="This is a defect", lines=("The server’s own log tells more.",))
             return self._message(message, HTTPStatus.INTERNAL_SERVER_ERROR, state, as_page=wants_page)
-        message = Message(title=title, lines=lines, links=links, is_waiting=True)
+        message = Message(title=title, lines=lines, links=(("/", "Campaigns"),), is_waiting=not is_missing)
         return self._message(message, HTTPStatus.SERVICE_UNAVAILABLE, state, as_page=wants_page)
 
     def _found(self, path: str, query: Mapping[str, list[str]], state: str) -> Answer:

@@ -61,7 +61,7 @@ class Library:
         self._last: dict[str, tuple[str, tuple[RecentTrial, ...], tuple[Ended, ...]]] = {}
         self._reports: OrderedDict[tuple[str, Form], tuple[str, bytes]] = OrderedDict()
         self.reads = 0
-        """Times that the store was opened for light queries."""
+        """Times that something was asked of the store."""
 
     def state(self) -> str:
         """Differs where anything a page shows may; told by the file and locks alone, without opening the store."""
@@ -128,6 +128,7 @@ class Library:
             known = self._kept(line, form)  # another request may have made it meanwhile
             if known is None or known[0] != mark:
                 with _undisturbing(at_once=at_once):
+                    self.reads += 1
                     known = (mark, _FORMS[form](self.db, line.campaign_id))
                 self._reports[line.campaign_id, form] = known
                 while len(self._reports) > _REPORTS_KEPT:
@@ -198,4 +199,11 @@ def _markdown(db: Path, campaign_id: str) -> bytes:
     return markdown.render(_report(db, campaign_id)).encode()
 
 
-_FORMS: Final[Mapping[Form, Callable[[Path, str], bytes]]] = {"json": _json, "md": _markdown}
+def _html(db: Path, campaign_id: str) -> bytes:
+    from results.report.detail import Detail
+    from results.report.html.page import render
+
+    return render(_report(db, campaign_id), Detail()).encode()
+
+
+_FORMS: Final[Mapping[Form, Callable[[Path, str], bytes]]] = {"html": _html, "json": _json, "md": _markdown}

@@ -57,7 +57,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 def test_the_commands_are_those_of_the_contract() -> None:
     """No command is missing, and none is there that does nothing."""
-    assert COMMANDS == ["compare", "doctor", "gate", "list", "recommend", "report", "run", "sql"]
+    assert COMMANDS == ["compare", "doctor", "gate", "list", "recommend", "report", "run", "serve", "sql"]
 
 
 @pytest.mark.parametrize(
