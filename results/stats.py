@@ -89,7 +89,7 @@ def paired_ratio(
         return _effect(
             log_ratio=estimate, interval=(lo, hi), p=p, n=n, method="bootstrap over blocks", confidence=confidence
         )
-    interval = _walsh_interval(differences, confidence)
+    interval = walsh_interval(differences, confidence)
     reason = None if interval else f"{n} {_blocks(n)} too few for a {confidence:.0%} interval"
     return _effect(
         log_ratio=estimate,
@@ -164,6 +164,33 @@ def signed_rank_p(differences: Floats) -> float:
     return _two_sided(probability, statistic)
 
 
+def signed_rank_greater(differences: Floats) -> float:
+    """One-sided exact signed-rank p-value against a centre of at most zero, as :func:`signed_rank_p` counts it."""
+    doubled = np.rint(2 * scipy_stats.rankdata(np.abs(differences))).astype(np.int64)
+    signed = doubled[differences != 0]
+    if signed.size == 0:
+        return 1.0
+    return min(1.0, float(_signed_rank_null(signed)[int(doubled[differences > 0].sum()) :].sum()))
+
+
+def mann_whitney_greater(above: Floats, below: Floats) -> float:
+    """One-sided Mann–Whitney p against the first group lying no higher; exact up to its own limit of sizes."""
+    if above.size * below.size > MANN_WHITNEY_EXACT_UP_TO:
+        return float(scipy_stats.mannwhitneyu(above, below, alternative="greater", method="asymptotic").pvalue)
+    doubled = np.rint(2 * scipy_stats.rankdata(np.concatenate([above, below]))).astype(np.int64)
+    return min(1.0, float(_rank_sum_null(doubled, above.size)[int(doubled[: above.size].sum()) :].sum()))
+
+
+def walsh_interval(differences: Floats, confidence: float) -> tuple[float, float] | None:
+    """Bounds by the order statistics of the Walsh averages; None where n pairs cannot give that confidence."""
+    null = _signed_rank_null(np.arange(1, differences.size + 1, dtype=np.int64))
+    outside = _largest_tail(null, (1.0 - confidence) / 2.0)
+    if outside is None:
+        return None
+    averages = walsh_averages(differences)
+    return float(averages[outside]), float(averages[averages.size - 1 - outside])
+
+
 def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
     """P-values adjusted for the false discovery rate (Benjamini and Hochberg 1995), in the order given."""
     if not p_values:
@@ -174,16 +201,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
 def bootstrap_mean(values: Floats, *, confidence: float = CONFIDENCE, seed: int = 0) -> tuple[float, float, float]:
     """Percentile bootstrap of a mean: lower bound, upper bound, and two-sided p against zero."""
     return _bootstrap(values, lambda rows: rows.mean(axis=1), confidence, seed)
-
-
-def _walsh_interval(differences: Floats, confidence: float) -> tuple[float, float] | None:
-    """Bounds by the order statistics of the Walsh averages; None where n pairs cannot give that confidence."""
-    null = _signed_rank_null(np.arange(1, differences.size + 1, dtype=np.int64))
-    outside = _largest_tail(null, (1.0 - confidence) / 2.0)
-    if outside is None:
-        return None
-    averages = walsh_averages(differences)
-    return float(averages[outside]), float(averages[averages.size - 1 - outside])
 
 
 def _mann_whitney(

@@ -102,6 +102,8 @@ class Finding:
     """How the effect was tested, as ``exact signed-rank``."""
     method: str | None = None
     """How the figures were obtained, by the weakest; None where that is not told."""
+    more_blocks_tell: bool = False
+    """Whether what is inconclusive may be told by more blocks: what a second stage is for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
