@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _FILES: Final = ("junit", "markdown", "bencher", "benchmark_action")
 """Options that name a file to write; ``-`` is standard output."""
 _STANDARD_OUTPUT: Final = Path("-")
+_LOG_WIDTH: Final = 160
+"""Columns of a CI's log, which scrolls; a pipe would tell 80."""
 
 
 def _outputs(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,7 +151,7 @@ def _gate(options: Mapping[str, Any], files: Mapping[str, Path], *, as_json: boo
         with LiveProgress(Screen(stderr=True)) as progress:
             report = gate(progress=progress, **options)
         try:
-            _show(report, as_json=as_json, taken=taken)
+            _show(report, as_json=as_json, taken=taken, width=_LOG_WIDTH if github else None)
             for name, file in files.items():
                 _write_form(name, file, report)
         except BrokenPipeError:
@@ -164,13 +166,13 @@ def _gate(options: Mapping[str, Any], files: Mapping[str, Path], *, as_json: boo
     return report.exit_code
 
 
-def _show(report: GateReport, *, as_json: bool, taken: bool) -> None:
+def _show(report: GateReport, *, as_json: bool, taken: bool, width: int | None) -> None:
     from results.report.gate import json_document, terminal
 
     if as_json:
         print_json(json_document.render(report))
     elif not taken:
-        terminal.render(report, Screen())
+        terminal.render(report, Screen(width=width))
 
 
 def _write_form(name: str, file: Path, report: GateReport) -> None:
