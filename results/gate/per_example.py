@@ -26,7 +26,11 @@ def examine_quality(begun: Finding, rule: Rule, pair: Pair, policy: Policy) -> T
     means = [float(scores.mean()) for scores in (mine, theirs) if scores is not None]
     scale = answers.POINTS if is_fraction(means) else 1.0
     begun = replace(
-        begun, head_value=means[0], base_value=means[1] if theirs is not None else None, blocks=int(mine.size)
+        begun,
+        more_is_better=pair.head.record.quality_higher_is_better,
+        head_value=means[0],
+        base_value=means[1] if theirs is not None else None,
+        blocks=int(mine.size),
     )
     if rule.bound in {Bound.MAX, Bound.MIN}:
         return _quality_level(begun, rule, turn * mine, turn, policy)

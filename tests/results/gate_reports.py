@@ -77,8 +77,9 @@ STORED: Final = finding(
     rule("artifact_bytes", Bound.MAX, 30e6),
     unit="B",
     head_value=22.7e6,
-    effect=Interval(value=22.7e6),
-    test="exact count",
+    effect=Interval(value=22.7e6, lo=22.7e6, hi=22.7e6),
+    blocks=1,
+    test="counted",
 )
 FASTER: Final = finding(
     Verdict.IMPROVED,

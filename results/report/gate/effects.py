@@ -110,8 +110,8 @@ def effect(finding: Finding, told: Interval) -> str:
     """An effect in the scale of the finding's rule, with its interval where it has one."""
     bound = finding.rule.bound
     if bound in {Bound.MAX, Bound.MIN}:
-        ends = "" if told.lo is None or told.hi is None else f"{figure(finding, told.lo)} to {figure(finding, told.hi)}"
-        return figure(finding, told.value) + (f" ({ends})" if ends else "")
+        ends = [figure(finding, end) for end in (told.lo, told.hi)]
+        return figure(finding, told.value) + ("" if _is_exact(told) else f" ({' to '.join(ends)})")
     if bound is Bound.MAX_DROP:
         return _drop(finding, told)
     return f"{share(abs(told.value), digits=1)} {'up' if told.value >= 0 else 'down'}{bounds(told, 100.0)}"
@@ -130,7 +130,7 @@ def interval(finding: Finding) -> str:
 
 def bounds(told: Interval, scale: float, *, fixed: bool = True) -> str:
     """Bounds in brackets, in the direction of the value; with signs where they lie on either side of nothing."""
-    if told.lo is None or told.hi is None:
+    if _is_exact(told) or told.lo is None or told.hi is None:
         return ""
     ends = (told.lo * scale, told.hi * scale)
     if ends[0] < 0 < ends[1]:
@@ -155,6 +155,12 @@ def is_quality(finding: Finding) -> bool:
     return measure is not None and measure.kind in {Kind.QUALITY, Kind.DROP}
 
 
+def is_counted(finding: Finding) -> bool:
+    """Whether the figure is counted once, as bytes on disk, and no sample."""
+    measure = finding.rule.measure
+    return measure is not None and measure.kind is Kind.ARTIFACT
+
+
 def p(value: float) -> str:
     """A p-value as ``0.012``, a tiny one as ``<0.0001``."""
     return "<0.0001" if value < 0.0001 else figures.significant(value, 2)
@@ -163,6 +169,11 @@ def p(value: float) -> str:
 def listed(parts: Sequence[str]) -> str:
     """Some words as a list: ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def _is_exact(told: Interval) -> bool:
+    """Whether there is no interval to tell: too little data gave none, or what is counted needs none."""
+    return told.lo is None or told.hi is None or told.lo == told.hi
 
 
 def _drop(finding: Finding, told: Interval) -> str:

@@ -82,7 +82,7 @@ def sureness(finding: Finding) -> str:
     if finding.p is not None:
         corrected = "" if finding.p_adjusted is None else f", {effects.p(finding.p_adjusted)} corrected for all checks"
         told.append(f"p {effects.p(finding.p)}{corrected}")
-    if finding.blocks:
+    if finding.blocks and not effects.is_counted(finding):
         unit = "examples" if effects.is_quality(finding) else "blocks"
         told.append(f"{finding.blocks:,} {unit if finding.blocks != 1 else unit.removesuffix('s')}")
     if finding.test:
