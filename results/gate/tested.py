@@ -46,8 +46,12 @@ class Tested:
 
 
 def settled(finding: Finding, verdict: Verdict, reason: str, next_step: str = "") -> Tested:
-    """What needs no test."""
-    return Tested(finding=replace(finding, verdict=verdict, reason=reason, next_step=next_step), is_settled=True)
+    """What needs no test; where it was decided, nothing leaves room for a gain that was not seen."""
+    return Tested(
+        finding=replace(finding, verdict=verdict, reason=reason, next_step=next_step),
+        is_settled=True,
+        may_be_better=verdict in {Verdict.INCONCLUSIVE, Verdict.NO_BASELINE},
+    )
 
 
 def told_failure(side: Side) -> str:
