@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from results.gate.finding import WORST_FIRST, Alert, Finding, GateReport, Interval, Mode, Verdict
-from results.gate.rules import Bound
+from results.gate.rules import RELATIVE, Bound
 from results.records import Arm
 from results.report import figures
 from results.report.gate import effects
@@ -110,11 +110,12 @@ def detectable(finding: Finding) -> str:
 
 def details(finding: Finding) -> tuple[str, ...]:
     """All that is to be known of a finding which did not pass, a line each, the next step last."""
-    two = f"{effects.figure(finding, finding.base_value)} → {effects.figure(finding, finding.head_value)}, "
+    told = effects.against(finding) if finding.effect is not None else ""
+    sides = [effects.figure(finding, value) for value in (finding.base_value, finding.head_value)]
+    if finding.rule.bound in RELATIVE and figures.MISSING not in sides:
+        told = f"{' → '.join(sides)}, {told}" if told else " → ".join(sides)
     lines = [
-        (two if finding.base_value is not None and finding.head_value is not None else "") + effects.against(finding)
-        if finding.effect is not None
-        else "",
+        told,
         effects.said(finding.reason),
         sureness(finding),
         control(finding),
