@@ -20,7 +20,10 @@ DECADE: Final = 10.0
 """The spread from which on a logarithm shows more than it distorts."""
 _ROOM: Final = 0.06
 _TICKS: Final = 6
-_FORMAT: Final = ",.3~r"
+_DIGITS: Final = 3
+_LEAST: Final = 0.003
+"""Share of its largest figure that a linear axis spans at least."""
+_WHOLE: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,13 @@ class Measure:
         import altair as alt
 
         ticks: dict[str, Any] = {"values": ticks_of(self)} if self.is_log else {"tickCount": _TICKS - 1}
-        return alt.Axis(**{"format": _FORMAT, **ticks, **more})
+        return alt.Axis(**{"format": f",.{self._digits()}~r", **ticks, **more})
+
+    def _digits(self) -> int:
+        """Significant digits that tell its ticks apart."""
+        if self.is_log:
+            return _DIGITS
+        return max(_DIGITS, 2 + math.ceil(math.log10(max(abs(self.lo), abs(self.hi)) / (self.hi - self.lo))))
 
 
 def measure(values: Iterable[float], dimension: Dimension, *, from_zero: bool = False, log: bool = True) -> Measure:
@@ -85,8 +94,12 @@ def measure(values: Iterable[float], dimension: Dimension, *, from_zero: bool = 
     elif from_zero:
         lo, hi = min(0.0, lo), hi * (1 + _ROOM) or 1.0
     else:
-        room = (hi - lo) * _ROOM or abs(hi) * _ROOM or 1.0
+        # What is as good as equal is not blown up to look far apart.
+        room = max((hi - lo) * _ROOM, (_LEAST * max(abs(lo), abs(hi)) - (hi - lo)) / 2) or 1.0
         lo, hi = lo - room, hi + room
+    if dimension is Dimension.SHARE and least >= 0 and most <= 1:
+        # Nothing is below none or above all; a point at either end still needs its room.
+        lo, hi = max(lo, -_WHOLE * _ROOM / 4), min(hi, _WHOLE * (1 + _ROOM / 4))
     return Measure(factor=factor, unit=unit.strip(), lo=lo, hi=hi, is_log=is_log)
 
 

@@ -218,5 +218,6 @@ def _left_out(detail: Detail, drawn: tuple[Group, ...]) -> tuple[str, ...]:
     shown = sum(len(group.figures) for group in drawn)
     elsewhere = max((one.left_out for one in detail.histories), default=0)
     fewer = (f"{shown} of {len(told)} histories are drawn, those with changes first",) if shown < len(told) else ()
-    others = (f"{elsewhere} campaigns of this name ran elsewhere, and are not compared",) if elsewhere else ()
-    return (*fewer, *others) if drawn else ()
+    others = (f"not compared: {elsewhere} campaigns of this name that ran elsewhere",) if elsewhere else ()
+    absences = dict.fromkeys(f"lasting changes: {clean(one.turns_absence)}" for one in told if one.turns_absence)
+    return (*fewer, *others, *absences) if drawn else ()

@@ -55,7 +55,13 @@ _ATTRIBUTES: Final = frozenset(
 )
 _TOLD: Final = re.compile(r"k(\w*)\|(.*)", re.DOTALL)
 _NUMBER: Final = re.compile(r"-?\d*\.\d{3,}(?:e-?\d+)?|-?\d+(?:\.\d+)?e-\d+")
-_PLAIN_GROUP: Final = frozenset({"translate(0,0)", ""})
+_AS_IT_IS: Final = frozenset(
+    {
+        *(("transform", "translate(0,0)"), ("opacity", "1"), ("stroke-width", "1"), ("font-size", f"{AXIS_FONT}px")),
+        *((name, "0") for name in ("x", "y", "x1", "x2", "y1", "y2")),
+    }
+)
+"""Attributes that say what holds without them, by SVG or by the page's style."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +153,7 @@ def _attributes(element: ET.Element) -> dict[str, str]:
     kept = {
         name: _NUMBER.sub(_rounded, value)
         for name, value in element.attrib.items()
-        if name in _ATTRIBUTES and value not in _PLAIN_GROUP and (name, value) not in {("opacity", "1")}
+        if name in _ATTRIBUTES and value and (name, value) not in _AS_IT_IS
     }
     told = _TOLD.fullmatch(element.get("aria-label", ""))
     if told is not None:

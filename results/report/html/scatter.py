@@ -6,7 +6,7 @@ It must not know what the points are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LINE: Final = 13.0
 _SAME: Final = 5.0
 """Pixels within which points are one for the eye, and share a name."""
-_REACH: Final = 7.0
+_REACH: Final = 5.0
 """Half of what a point itself takes."""
 _PLACES: Final[tuple[tuple[Literal["left", "right", "center"], int, int], ...]] = (
     ("left", 10, 0),
@@ -28,6 +28,10 @@ _PLACES: Final[tuple[tuple[Literal["left", "right", "center"], int, int], ...]] 
     ("center", 0, 14),
 )
 """Alignment and offset of a name from its point, the best first."""
+
+
+_Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels of the plot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +109,7 @@ def _point(dot: Dot, x: Measure, y: Measure) -> dict[str, Any]:
 
 def _placed(dots: Sequence[Dot], x: Measure, y: Measure, frame: Frame) -> dict[int, list[Dot]]:
     """Place → the points whose name stands there; names that would cover another or a point are left out."""
-    width, height = frame.plot_width, frame.plot_height
-    at = [(x.share(dot.x) * width, (1 - y.share(dot.y)) * height) for dot in dots]
+    at = [(x.share(dot.x) * frame.plot_width, (1 - y.share(dot.y)) * frame.plot_height) for dot in dots]
     taken = [(left - _REACH, top - _REACH, left + _REACH, top + _REACH) for left, top in at]
     found: dict[int, list[Dot]] = {}
     named: set[int] = set()
@@ -115,23 +118,36 @@ def _placed(dots: Sequence[Dot], x: Measure, y: Measure, frame: Frame) -> dict[i
             continue
         same = [other for other, place in enumerate(at) if math.dist(place, (left, top)) < _SAME and dots[other].name]
         named |= set(same)
-        more = f", {len(same) - 2} more" if len(same) > 2 else ""
-        dot = replace(alone, name=", ".join(dots[other].name for other in same[:2]) + more)
-        for place, (align, dx, dy) in enumerate(_PLACES):
-            box = _box(dot.name, left + dx, top + dy, align)
-            inside = box[0] >= 0 and box[2] <= width + frame.right and box[1] >= -frame.top and box[3] <= height
-            if inside and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                found.setdefault(place, []).append(dot)
+        for dot in _shared(alone, [dots[other].name for other in same]):
+            box = next((b for b in _boxes(dot.name, left, top) if _is_free(b[1], frame, taken)), None)
+            if box is not None:
+                taken.append(box[1])
+                found.setdefault(box[0], []).append(dot)
                 break
     return found
 
 
-def _box(name: str, x: float, y: float, align: str) -> tuple[float, float, float, float]:
+def _shared(dot: Dot, names: Sequence[str]) -> Iterator[Dot]:
+    """The point with the names of all that lie there, then with fewer."""
+    more = f", {len(names) - 2} more" if len(names) > 2 else ""
+    yield replace(dot, name=", ".join(names[:2]) + more)
+    if len(names) > 1:
+        yield replace(dot, name=f"{dot.name}, {len(names) - 1} more")
+
+
+def _boxes(name: str, left: float, top: float) -> Iterator[tuple[int, _Box]]:
+    """Each place that a name may have beside a point, with the box that it fills there."""
     width = len(name) * CHARACTER
-    left = {"left": x, "right": x - width}.get(align, x - width / 2)
-    return left, y - _LINE / 2, left + width, y + _LINE / 2
+    for place, (align, dx, dy) in enumerate(_PLACES):
+        x, y = left + dx, top + dy
+        edge = {"left": x, "right": x - width}.get(align, x - width / 2)
+        yield place, (edge, y - _LINE / 2, edge + width, y + _LINE / 2)
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _is_free(box: _Box, frame: Frame, taken: Sequence[_Box]) -> bool:
+    inside = box[0] >= 0 and box[2] <= frame.plot_width + frame.right and box[1] >= -frame.top
+    if not inside or box[3] > frame.plot_height:
+        return False
+    return not any(
+        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in taken
+    )
