@@ -23,6 +23,7 @@ MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 20_000
 MAX_TEXT: Final = 4_096
+MAX_TOLD: Final = 5
 MAX_INTEGER: Final = 2**63 - 1
 
 Route = tuple[str | int, ...]
@@ -105,6 +106,26 @@ def from_mapping(mapping: Mapping[Any, Any], *, source: str = "campaign") -> Doc
     document = Document(source=source, folder=Path.cwd(), root=None)
     document.root = _Plain(document).of(mapping, ())
     return document
+
+
+def refuse(document: Document, found: Iterable[Problem]) -> None:
+    """Raise one error for all the problems there are, telling the first few.
+
+    Raises:
+        ConfigError: if there is any problem.
+    """
+    every = list(found)
+    if len(every) == 1:
+        raise ConfigError(every[0].what, where=document.where(every[0].route), fix=every[0].fix)
+    if every:
+        told = [f"  {_within(document, p.route)}: {p.what}\n    → {p.fix}" for p in every[:MAX_TOLD]]
+        more = len(every) - len(told)
+        fix = f"correct these and see {more} more" if more else "correct these"
+        raise ConfigError("\n".join([f"{len(every)} problems", *told]), where=document.source, fix=fix)
+
+
+def _within(document: Document, route: Route) -> str:
+    return document.where(route).removeprefix(f"{document.source}: ")
 
 
 def override(document: Document, assignments: Iterable[str]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from harness.campaign_file import Document, Problem, Route, from_mapping, override, read, shown
+from harness.campaign_file import Document, from_mapping, override, read, refuse, shown
 from harness.campaign_reader import Reader
 from harness.catalog import Catalog, load_catalog
 from harness.rules import problems
@@ -22,7 +22,6 @@ from results.basis import CarbonBasis
 from results.errors import ConfigError
 from results.records import canonical_json, digest
 
-MAX_TOLD: Final = 5
 CONTROL_SUFFIX: Final = "-control"
 
 
@@ -50,7 +49,7 @@ def load_campaign(
         if overrides:
             raise ConfigError("a Campaign takes no overrides", where="campaign", fix="use dataclasses.replace")
         campaign = with_controls(dataclasses.replace(source, trust=trust or source.trust))
-        _refuse(Document(source="campaign", folder=Path.cwd(), root=None), problems(campaign, catalog))
+        refuse(Document(source="campaign", folder=Path.cwd(), root=None), problems(campaign, catalog))
         return campaign
     document = from_mapping(source) if isinstance(source, Mapping) else read(Path(source))
     override(document, overrides)
@@ -60,9 +59,9 @@ def load_campaign(
         )
     reader = Reader(document, catalog)
     campaign_or_none = reader.campaign(trust=trust)
-    _refuse(document, reader.problems)
+    refuse(document, reader.problems)
     assert campaign_or_none is not None, "a campaign without problems has all its parts"
-    _refuse(document, problems(campaign_or_none, catalog))
+    refuse(document, problems(campaign_or_none, catalog))
     return with_controls(campaign_or_none)
 
 
@@ -155,23 +154,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(_plain(item) for item in value)
     return value
-
-
-def _refuse(document: Document, found: Iterable[Problem]) -> None:
-    """Raise one error for all the problems there are, telling the first few.
-
-    Raises:
-        ConfigError: if there is any problem.
-    """
-    every = list(found)
-    if len(every) == 1:
-        raise ConfigError(every[0].what, where=document.where(every[0].route), fix=every[0].fix)
-    if every:
-        told = [f"  {_within(document, p.route)}: {p.what}\n    → {p.fix}" for p in every[:MAX_TOLD]]
-        more = len(every) - len(told)
-        fix = f"correct these and see {more} more" if more else "correct these"
-        raise ConfigError("\n".join([f"{len(every)} problems", *told]), where=document.source, fix=fix)
-
-
-def _within(document: Document, route: Route) -> str:
-    return document.where(route).removeprefix(f"{document.source}: ")
