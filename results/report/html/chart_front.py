@@ -70,7 +70,7 @@ def _dot(table: Table, point: FrontPoint, told: Mapping[str, Look], *, of_energy
     look = told.get(arm_name(point.variant, point.engine))
     name = look.name if look else clean(point.variant)
     lines = [
-        name,
+        look.full if look else name,
         *(f"{heading.text}: {text}" for heading, text in zip(_HEADINGS[2:], _cells(table, point), strict=True)),
     ]
     return Dot(
