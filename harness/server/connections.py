@@ -100,6 +100,7 @@ class Server(socketserver.ThreadingTCPServer):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)  # what is being answered is still sent
         self.server_close()
+        self.library.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer on a thread of its own."""

@@ -23,6 +23,7 @@ from results.report.live import CampaignLine, Interim, RecentTrial, endings, lin
 from results.report.summary import Ended
 
 if TYPE_CHECKING:
+    from results.reader import Reader
     from results.report.summary import Report
 
 Form = Literal["html", "json", "md"]
@@ -60,6 +61,7 @@ class Library:
         self._interims: dict[str, tuple[str, Interim]] = {}
         self._last: dict[str, tuple[str, tuple[RecentTrial, ...], tuple[Ended, ...]]] = {}
         self._reports: OrderedDict[tuple[str, Form], tuple[str, bytes]] = OrderedDict()
+        self._reader: Reader | None = None
         self.reads = 0
         """Times that something was asked of the store."""
 
@@ -135,6 +137,13 @@ class Library:
                     self._reports.popitem(last=False)
         return known[1]
 
+    def close(self) -> None:
+        """Let go of what reading takes."""
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
     def _kept(self, line: CampaignLine, form: Form) -> tuple[str, bytes] | None:
         return self._reports.get((line.campaign_id, form))
 
@@ -142,8 +151,9 @@ class Library:
         from results import connect
 
         self.reads += 1
-        with connect(self.db, retry_s=PATIENCE_S) as reader:
-            return ask(reader)
+        if self._reader is None:
+            self._reader = connect(self.db, retry_s=PATIENCE_S)
+        return ask(self._reader)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         """Which file it is, when it was written and how long it is; None where there is none."""
