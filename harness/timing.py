@@ -88,7 +88,7 @@ def compare(asked: Asked, head: Call, base: Call, *, db: Path) -> Finding:
     """
     policy = asked.policy()
     run = _Run.begin(asked, (Role.BASE, Role.HEAD, Role.CONTROL), db)
-    calls = {Role.BASE: base, Role.HEAD: head, Role.CONTROL: base}
+    calls: dict[Role | None, Call] = {Role.BASE: base, Role.HEAD: head, Role.CONTROL: base}
     run.blocks(range(policy.blocks), calls, seed=0)
     findings = judge(policy, run.pairs())
     if unresolved(findings) and policy.confirm_blocks:
