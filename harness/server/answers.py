@@ -206,7 +206,8 @@ class Answers:
 def _state_of(line: CampaignLine, shelf: Shelf) -> State:
     if line.campaign_id in shelf.running:
         return State.RUNNING
-    return State.FINISHED if line.is_complete else State.UNFINISHED
+    is_over = line.is_complete or (line.planned is None and line.reached > 0)
+    return State.FINISHED if is_over else State.UNFINISHED
 
 
 def _named(wanted: str, shelf: Shelf) -> CampaignLine | None:

@@ -30,6 +30,9 @@ IDLE_S: Final = 60.0
 HEARTBEAT_S: Final = 25.0
 """How often an event stream without news says that it lives, for proxies that would close it."""
 
+MOST_CONNECTIONS: Final = 256
+"""More are let go at once: without a file descriptor left, no page could be answered."""
+
 _SECURITY: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -105,7 +108,7 @@ class Server(socketserver.ThreadingTCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer on a thread of its own."""
         self._open.add(request)
-        if self._is_closed:
+        if self._is_closed or len(self._open) > MOST_CONNECTIONS:
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -422,6 +422,20 @@ def test_a_client_that_goes_away_disturbs_nobody(still: Server) -> None:
         with socket.create_connection(("127.0.0.1", port_of(still))) as client:
             client.sendall(garbage)
     assert ask(still, "/healthz")[0] == 200
+
+
+def test_connections_are_bounded(server: Server) -> None:
+    """One too many is let go without an answer; once others have gone, there is room again."""
+    address = ("127.0.0.1", port_of(server))
+    idle = [socket.create_connection(address) for _ in range(connections.MOST_CONNECTIONS)]
+    with socket.create_connection(address) as one_too_many:
+        assert one_too_many.recv(1) == b""
+    for connection in idle:
+        connection.close()
+    status = 0
+    while status != 200:  # until the server has noticed
+        with suppress(ConnectionError, http.client.HTTPException):
+            status = ask(server, "/healthz")[0]
 
 
 def test_many_may_ask_at_once_and_one_read_serves_them(server: Server) -> None:
