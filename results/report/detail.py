@@ -99,6 +99,8 @@ class Region:
     year: int | None
     is_own: bool
     """Whether it is the campaign's."""
+    provider: str = ""
+    """Whose figure the intensity is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +147,16 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """All that is shown beside a report's tables; empty where a store tells nothing."""
+    """All that is shown beside a report's tables; where a part is empty, its absence says why."""
 
     fronts: tuple[Front, ...] = ()
     distributions: tuple[Distribution, ...] = ()
+    distributions_absence: str | None = None
     series: tuple[Series, ...] = ()
+    series_absence: str | None = None
     regions: tuple[Region, ...] = ()
     regions_absence: str | None = None
     histories: tuple[History, ...] = ()
+    histories_absence: str | None = None
     commands: tuple[str, ...] = ()
     """That run the campaign again and make this report again."""
