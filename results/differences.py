@@ -6,16 +6,16 @@ figures are looked at together, so their p-values are corrected together. It mus
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
 from results.derived import Estimate
-from results.errors import EnvironmentDiffersError, NoBaselineError, UsageError
+from results.environments import alike, kinds_of, refuse_other_environments
+from results.errors import NoBaselineError, UsageError
 from results.facts import OBTAINED_VARIOUSLY, Facts, FactStore, by_arm, by_block, in_pairs, load_facts
-from results.records import Arm, Environment, Method, weakest
+from results.records import Arm, Method, weakest
 from results.stats import CONFIDENCE, Effect, benjamini_hochberg, paired_ratio, unpaired_ratio
 from results.verdict import MIN_EFFECT, times
 
@@ -135,11 +135,11 @@ def compare_campaigns(base: Facts, head: Facts, *, metrics: Sequence[str] = METR
         EnvironmentDiffersError: if none finished in environments alike, naming the field and both values.
     """
     before, after = by_arm(base.estimates), by_arm(head.estimates)
-    kinds = _kinds([*base.environments.values(), *head.environments.values()])
+    kinds = kinds_of([*base.environments.values(), *head.environments.values()])
     rows, left_out = [], 0
     shared = [arm for arm in after if arm in before]
     for arm in shared:
-        earlier, later = _alike(before[arm], after[arm], kinds)
+        earlier, later = alike(before[arm], after[arm], kinds)
         left_out += len(before[arm]) + len(after[arm]) - len(earlier) - len(later)
         for metric in metrics:
             values = _values(later, metric), _values(earlier, metric)
@@ -148,7 +148,7 @@ def compare_campaigns(base: Facts, head: Facts, *, metrics: Sequence[str] = METR
                 told = _row(arm, names, metric, values, unpaired_ratio(*values), variant=arm.variant)
                 rows.append(replace(told, method=_method(metric, earlier, later)))
     if shared and not rows:
-        _refuse_other_environments(base, head)
+        refuse_other_environments(base, head)
     return replace(_corrected(base.campaign_id, head.campaign_id, rows, paired=False), left_out=left_out)
 
 
@@ -156,61 +156,6 @@ def _refuse_itself(base: str, head: str, *, is_itself: bool) -> None:
     if is_itself:
         also = "" if base == head else f", which is `{head}`,"
         raise UsageError(f"`{base}`{also} would be compared with itself", fix="give two campaigns, or two variants")
-
-
-def _kinds(environments: Iterable[Environment]) -> dict[str, int]:
-    """Environment id → a number that environments which may be compared share."""
-    firsts: list[Environment] = []
-    kinds: dict[str, int] = {}
-    for environment in environments:
-        like = next((i for i, first in enumerate(firsts) if not environment.differences(first)), len(firsts))
-        if like == len(firsts):
-            firsts.append(environment)
-        kinds[environment.environment_id] = like
-    return kinds
-
-
-def _alike(
-    before: Sequence[Estimate], after: Sequence[Estimate], kinds: Mapping[str, int]
-) -> tuple[Sequence[Estimate], Sequence[Estimate]]:
-    """Both sides' trials of the kind of environment in which both ran the most; nothing where there is none."""
-    ran = [Counter(kinds.get(e.environment_id) for e in side) for side in (before, after)]
-    both = ran[0].keys() & ran[1].keys()
-    kind = max(both, key=lambda k: (min(ran[0][k], ran[1][k]), -1 if k is None else -k), default=None)
-    if kind not in both:
-        return (), ()
-    chosen = [[e for e in side if kinds.get(e.environment_id) == kind] for side in (before, after)]
-    return chosen[0], chosen[1]
-
-
-def _refuse_other_environments(base: Facts, head: Facts) -> None:
-    """Name the field in which the two environments that are closest differ."""
-    ran = [{e.environment_id for e in side.estimates} for side in (base, head)]
-    befores, afters = (
-        [environment for key, environment in side.environments.items() if key in used]
-        for side, used in zip((base, head), ran, strict=True)
-    )
-    found = [(after.differences(before), after.hostname) for before in befores for after in afters]
-    differing = [(fields, host) for fields, host in found if fields]
-    if not differing:
-        return
-    closest, host = min(differing, key=lambda item: len(item[0]))
-    name, (now, then) = next(iter(closest.items()))
-    others = f" (and {len(closest) - 1} more fields)" if len(closest) > 1 else ""
-    was, is_now = _telling(str(then), str(now))
-    raise EnvironmentDiffersError(
-        f"{name} differs: {was!r} before, {is_now!r} now{others}",
-        where=host,
-        fix="compare campaigns that ran in one environment: run the base again here",
-    )
-
-
-def _telling(before: str, after: str) -> tuple[str, str]:
-    """Of two lists of words, such as libraries, only the words that differ."""
-    first, second = before.split(), after.split()
-    if len(first) < 4 or not set(first) & set(second):
-        return before, after
-    return " ".join(w for w in first if w not in second), " ".join(w for w in second if w not in first)
 
 
 def _row(  # noqa: PLR0913 - what one row is made of
