@@ -58,6 +58,16 @@ def country_intensity(iso3: str, *, table: Path | None = None, where: str = WHER
     )
 
 
+def country_name(iso3: str, *, table: Path | None = None) -> str | None:
+    """A country's name by its code; None where the table does not know the code.
+
+    Raises:
+        MissingExtraError: if codecarbon's table is not installed.
+    """
+    entry = _countries(table or _installed_table()).get(iso3.strip().upper())
+    return None if entry is None else str(entry["country_name"])
+
+
 def fixed_intensity(intensity_g_per_kwh: float, *, where: str = "carbon.intensity_g_per_kwh") -> CarbonBasis:
     """An intensity that the user answers for; ``where`` is the key or option that an error blames.
 

@@ -51,7 +51,7 @@ def build_detail(
     """
     this = find_campaign(reader, campaign_id)["campaign_id"]
     arms = {row["arm_no"]: arm_of(row) for row in rows_of(reader, queries.ARMS, this)}
-    fronts = _fronts(reader, this)
+    fronts = read_fronts(reader, this)
     distributions = _distributions(reader, this, arms)
     series = _series(reader, this, arms)
     powered = any(point.energy_j_per_inference is not None for front in fronts for point in front.points)
@@ -90,9 +90,10 @@ def thinned(at: Sequence[float], values: Sequence[float], most: int = MOST_POINT
     return [at[index] for index in kept], [values[index] for index in kept]
 
 
-def _fronts(reader: Source, this: str) -> tuple[Front, ...]:
+def read_fronts(reader: Source, campaign_id: str) -> tuple[Front, ...]:
+    """Which arms of each table nobody beats in everything, in the order of the campaign's arms; by the whole id."""
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for row in rows_of(reader, queries.FRONTS, this):
+    for row in rows_of(reader, queries.FRONTS, campaign_id):
         cells.setdefault((row["workload"], row["scenario"], row["device"]), []).append(row)
     return tuple(
         Front(
