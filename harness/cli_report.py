@@ -1,10 +1,11 @@
-"""``joulemark report``: a campaign's results, as tables, Markdown or JSON.
+"""``joulemark report``: a campaign's results, as tables, Markdown, JSON or one HTML file.
 
 It must not decide anything that a notebook would want to decide as well.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.command_line import Screen, db_option, guarded, json_option, print_json
+from harness.command_line import Screen, db_option, guarded, json_option, print_json, write_whole
 from results.errors import UsageError
 
 if TYPE_CHECKING:
     from results.expected import Expected
+    from results.reader import Reader
+    from results.report.detail import Detail
     from results.report.summary import Report
 
 
@@ -34,7 +37,8 @@ def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(
     "report",
-    epilog="\b\nExamples:\njoulemark report --markdown report.md\njoulemark report --region DEU --pue 1.2 --price 0.3"
+    epilog="\b\nExamples:\njoulemark report --html report.html\njoulemark report --markdown report.md"
+    "\njoulemark report --region DEU --pue 1.2 --price 0.3"
     "\njoulemark report --techniques --expect techniques.expected.yaml",
 )
 @click.argument("campaign_id", required=False)
@@ -47,6 +51,12 @@ def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Write Markdown; - for standard output.",
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="Write one HTML file with charts, which loads nothing; - for standard output.",
+)
 @click.option("--techniques", is_flag=True, help="One row a technique, side by side, with what really ran.")
 @click.option(
     "--expect",
@@ -55,20 +65,30 @@ def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="With --techniques: check figures against those in a YAML file; exit 1 where one is outside.",
 )
 @guarded
-def report_command(campaign_id: str | None, db: Path, as_json: bool, markdown: Any, **options: Any) -> None:
+def report_command(
+    campaign_id: str | None, db: Path, as_json: bool, markdown: Any, html: Path | None, **options: Any
+) -> None:
     """Show a campaign's results: the latest, or the one named.
 
     Grams and money are told by what is stored, or as they would be elsewhere: nothing is run again or changed.
     """
-    if as_json and markdown is not None:
-        raise UsageError("a report has one form at a time", where="--markdown", fix="give --json or --markdown")
+    forms = {"--json": as_json, "--markdown": markdown is not None, "--html": html is not None}
+    if len(given := [form for form, wanted in forms.items() if wanted]) > 1:
+        raise UsageError("a report has one form at a time", where=given[-1], fix=f"give {' or '.join(given)}")
     techniques, expect = options.pop("techniques"), options.pop("expect")
     if techniques:
         if odd := [f"--{name.replace('per_kwh', 'price')}" for name, value in options.items() if value is not None]:
             raise UsageError("techniques are told as they are stored", where=odd[0], fix=f"leave out {', '.join(odd)}")
+        if html is not None:
+            raise UsageError(
+                "techniques have no HTML", where="--html", fix="give --markdown, or leave out --techniques"
+            )
         sys.exit(_show_techniques(db, campaign_id, expect, markdown, as_json=as_json))
     if expect is not None:
         raise UsageError("what is expected are figures of techniques", where="--expect", fix="add --techniques")
+    if html is not None:
+        _write_html(html, db, campaign_id, **options)
+        return
     if markdown is None:
         show_report(db, campaign_id, as_json=as_json, **options)
         return
@@ -82,6 +102,31 @@ def _write(markdown: Any, text: str) -> None:
         markdown.write(text)
     except OSError as error:
         raise UsageError(f"cannot write the report: {error.strerror}", where=markdown.name) from error
+
+
+def _write_html(file: Path, db: Path, campaign_id: str | None, **otherwise: Any) -> None:
+    """Write the report of a campaign with its detail, as a file that is whole or not there."""
+    from results import connect
+    from results.report.html.page import render
+
+    report = _report(db, campaign_id, **otherwise)
+    with connect(db) as reader:
+        detail = _detail(reader, report, db)
+    page = render(report, detail)
+    if str(file) == "-":
+        click.echo(page, nl=False)
+    else:
+        write_whole(file, page)
+
+
+def _detail(reader: Reader, report: Report, db: Path) -> Detail:
+    """What is shown beside the tables."""
+    from results.report.detail_reader import build_detail
+    from results.report.histories import histories
+
+    this = report.provenance.campaign_id
+    again = ("joulemark", "report", this, "--db", str(db), "--html", "report.html")
+    return build_detail(reader, this, histories=histories(reader, this), commands=(shlex.join(again),))
 
 
 def _show_techniques(db: Path, campaign_id: str | None, expect: Path | None, markdown: Any, *, as_json: bool) -> int:

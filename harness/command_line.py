@@ -83,6 +83,30 @@ def _interrupt(number: int, _: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that whoever opens it meanwhile finds the old one or the new one, never a part.
+
+    What is no ordinary file, as a pipe, is written to as it is.
+
+    Raises:
+        UsageError: if that is not possible.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")
+            return
+        target = file.resolve()
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        problem = f"cannot write the file: {error.strerror}"
+        raise UsageError(problem, where=str(file), fix="name a file in a folder that can be written to") from error
+
+
 class Screen(Console):
     """A console that leaves it to the command what a closed pipe means, where rich would exit with 1: a regression."""
 

@@ -55,16 +55,18 @@ def _pictured(report: Report, detail: Detail, said: dict[str, Section]) -> Itera
         ),
         groups=_groups(report, "front", lambda table, ident: _fronts(detail, table, ident)),
     )
+    latency = _groups(
+        report, "latency", lambda table, ident: [chart_latency.picture(table, _of(table, detail.distributions), ident)]
+    )
     yield Chapter(
         ident="latency",
         heading="How latency is spread",
         short="Latency",
-        intro=("The further left a curve, the faster; the steeper, the steadier. The tail is what users remember.",),
-        groups=_groups(
-            report,
-            "latency",
-            lambda table, ident: [chart_latency.picture(table, _of(table, detail.distributions), ident)],
-        ),
+        intro=("The further left a curve, the faster; the steeper, the steadier. The tail is what users remember.",)
+        if latency
+        else (),
+        groups=latency,
+        lines=_why(latency, detail.distributions_absence),
     )
     yield Chapter(
         ident="speed",
@@ -73,16 +75,16 @@ def _pictured(report: Report, detail: Detail, said: dict[str, Section]) -> Itera
         intro=("Paired within blocks; a bar that crosses 1× shows nothing either way.",),
         groups=_groups(report, "speed", lambda table, ident: [chart_speed.picture(table, ident)]),
     )
+    time = _groups(report, "time", lambda table, ident: chart_series.pictures(table, _of(table, detail.series), ident))
     yield Chapter(
         ident="time",
         heading="Power and memory over time",
         short="Over time",
-        intro=(
-            "One trial an arm, the one in the middle of its trials. What is told elsewhere is of the shaded window.",
-        ),
-        groups=_groups(
-            report, "time", lambda table, ident: chart_series.pictures(table, _of(table, detail.series), ident)
-        ),
+        intro=("One trial an arm, the one in the middle of its trials; figures elsewhere are of the shaded window.",)
+        if time
+        else (),
+        groups=time,
+        lines=_why(time, detail.series_absence),
     )
     yield Chapter(
         ident="footprint",
@@ -101,6 +103,7 @@ def _pictured(report: Report, detail: Detail, said: dict[str, Section]) -> Itera
         groups=histories,
         legend=chart_history.LEGEND if histories else (),
         notes=_left_out(detail, histories),
+        lines=_why(histories, detail.histories_absence),
     )
 
 
@@ -211,6 +214,11 @@ def _place(one: Front | Table) -> tuple[str, str, str]:
 def _of(table: Table, told: Iterable[_Told]) -> list[_Told]:
     """Those of one table's arms."""
     return [one for one in told if (one.arm.workload, one.arm.scenario, one.arm.device) == _place(table)]
+
+
+def _why(drawn: tuple[Group, ...], absence: str | None) -> tuple[str, ...]:
+    """The reason why there is no picture, where there is none."""
+    return (f"not drawn: {clean(absence)}",) if absence and not drawn else ()
 
 
 def _left_out(detail: Detail, drawn: tuple[Group, ...]) -> tuple[str, ...]:

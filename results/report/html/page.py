@@ -53,7 +53,7 @@ def render(report: Report, detail: Detail) -> str:
         script=_trusted(script),
         policy=_policy(style, script),
     )
-    return page.rstrip("\n") + "\n"
+    return page.strip() + "\n"
 
 
 def _environment() -> Environment:
