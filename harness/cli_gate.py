@@ -141,7 +141,7 @@ def calibrate_command(campaign: str, write: Path | None, as_json: bool, **option
 
 def _gate(options: Mapping[str, Any], files: Mapping[str, Path], *, as_json: bool, github: bool) -> int:
     """Run the gate, show it in every form asked, and give the exit code."""
-    from harness.gate import gate
+    from harness.gates import gate
     from harness.live import LiveProgress
     from results.report.gate import github as actions
 

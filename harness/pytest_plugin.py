@@ -171,7 +171,7 @@ _REPORT: Final = pytest.StashKey["GateReport"]()
 
 
 def _gate(config: pytest.Config, rules: Path) -> GateReport:
-    from harness.gate import gate
+    from harness.gates import gate
     from results.errors import JoulemarkError
 
     reporter = config.pluginmanager.get_plugin("terminalreporter")
