@@ -12,7 +12,7 @@ from statistics import median
 from typing import Final
 
 from results.derived import Estimate
-from results.environments import alike, kinds_of, refuse_other_environments
+from results.environments import other_environment, same_environment
 from results.errors import NoBaselineError, UsageError
 from results.facts import OBTAINED_VARIOUSLY, Facts, FactStore, by_arm, by_block, in_pairs, load_facts
 from results.records import Arm, Method, weakest
@@ -134,21 +134,18 @@ def compare_campaigns(base: Facts, head: Facts, *, metrics: Sequence[str] = METR
         NoBaselineError: if no arm finished in both.
         EnvironmentDiffersError: if none finished in environments alike, naming the field and both values.
     """
-    before, after = by_arm(base.estimates), by_arm(head.estimates)
-    kinds = kinds_of([*base.environments.values(), *head.environments.values()])
-    rows, left_out = [], 0
-    shared = [arm for arm in after if arm in before]
+    earlier_facts, later_facts, left_out = same_environment(base, head)
+    before, after = by_arm(earlier_facts.estimates), by_arm(later_facts.estimates)
+    rows = []
+    shared = [arm for arm in after if arm in before and not other_environment(earlier_facts, later_facts, arm)]
     for arm in shared:
-        earlier, later = alike(before[arm], after[arm], kinds)
-        left_out += len(before[arm]) + len(after[arm]) - len(earlier) - len(later)
+        earlier, later = before[arm], after[arm]
         for metric in metrics:
             values = _values(later, metric), _values(earlier, metric)
             if all(values) and _obtained_alike(metric, earlier, later):
                 names = (base.campaign_id, head.campaign_id)
                 told = _row(arm, names, metric, values, unpaired_ratio(*values), variant=arm.variant)
                 rows.append(replace(told, method=_method(metric, earlier, later)))
-    if shared and not rows:
-        refuse_other_environments(base, head)
     return replace(_corrected(base.campaign_id, head.campaign_id, rows, paired=False), left_out=left_out)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from results.derived import Estimate
 from results.errors import EnvironmentDiffersError
-from results.facts import Facts
-from results.records import Environment
+from results.facts import Facts, by_arm
+from results.records import Arm, Environment
 
 
 def kinds_of(environments: Iterable[Environment]) -> dict[str, int]:
@@ -39,12 +40,49 @@ def alike(
     return chosen[0], chosen[1]
 
 
+def same_environment(base: Facts, head: Facts) -> tuple[Facts, Facts, int]:
+    """Both campaigns' facts with, of each arm that finished in both, the trials of one kind of environment alone.
+
+    An arm that has none in common keeps its trials: :func:`other_environment` tells why they must not be compared.
+
+    Returns:
+        The base's facts, the head's, and how many trials were left out, or must not be compared.
+
+    Raises:
+        EnvironmentDiffersError: if arms finished in both campaigns, and none of them in environments alike.
+    """
+    before, after = by_arm(base.estimates), by_arm(head.estimates)
+    kinds = kinds_of([*base.environments.values(), *head.environments.values()])
+    shared = [arm for arm in after if arm in before]
+    left_out = apart = 0
+    for arm in shared:
+        earlier, later = alike(before[arm], after[arm], kinds)
+        left_out += len(before[arm]) + len(after[arm]) - len(earlier) - len(later)
+        if earlier:
+            before[arm], after[arm] = list(earlier), list(later)
+        else:
+            apart += 1
+    if shared and apart == len(shared):
+        refuse_other_environments(base, head)
+    return _with(base, before), _with(head, after), left_out
+
+
+def other_environment(base: Facts, head: Facts, arm: Arm) -> str:
+    """In what the environments differ in which an arm finished; empty where some may be compared."""
+    sides = [replace(facts, estimates=by_arm(facts.estimates).get(arm, [])) for facts in (base, head)]
+    try:
+        refuse_other_environments(*sides)
+    except EnvironmentDiffersError as error:
+        return error.what
+    return ""
+
+
 def refuse_other_environments(base: Facts, head: Facts) -> None:
-    """Refuse two campaigns whose finished trials ran in environments that must not be compared.
+    """Refuse two campaigns none of whose finished trials ran in environments that may be compared.
 
     Raises:
         EnvironmentDiffersError: naming the field in which the two environments that are closest differ, and both
-            values; nothing is raised where no two differ.
+            values.
     """
     ran = [{e.environment_id for e in side.estimates} for side in (base, head)]
     befores, afters = (
@@ -52,10 +90,9 @@ def refuse_other_environments(base: Facts, head: Facts) -> None:
         for side, used in zip((base, head), ran, strict=True)
     )
     found = [(after.differences(before), after.hostname) for before in befores for after in afters]
-    differing = [(fields, host) for fields, host in found if fields]
-    if not differing:
+    if not found or not all(fields for fields, _ in found):
         return
-    closest, host = min(differing, key=lambda item: len(item[0]))
+    closest, host = min(found, key=lambda item: len(item[0]))
     name, (now, then) = next(iter(closest.items()))
     others = f" (and {len(closest) - 1} more fields)" if len(closest) > 1 else ""
     was, is_now = _telling(str(then), str(now))
@@ -64,6 +101,10 @@ def refuse_other_environments(base: Facts, head: Facts) -> None:
         where=host,
         fix="compare campaigns that ran in one environment: run the base again here",
     )
+
+
+def _with(facts: Facts, estimates: Mapping[Arm, Sequence[Estimate]]) -> Facts:
+    return replace(facts, estimates=[estimate for of_arm in estimates.values() for estimate in of_arm])
 
 
 def _telling(before: str, after: str) -> tuple[str, str]:

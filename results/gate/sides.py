@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results.derived import Estimate
+from results.environments import other_environment, same_environment
 from results.facts import Facts, by_arm
 from results.records import Arm, ArmRecord
 from results.verdict import Failure
@@ -66,6 +67,8 @@ class Pair:
     control: Side | None = None
     is_paired: bool = True
     """Whether blocks of the two sides belong together."""
+    apart: str = ""
+    """Why the two sides must not be compared, as ``cpu_model differs: …``; empty where they may be."""
 
 
 def pairs_of_run(facts: Facts, *, base_variant: str | None = None) -> tuple[Pair, ...]:
@@ -92,11 +95,26 @@ def pairs_of_run(facts: Facts, *, base_variant: str | None = None) -> tuple[Pair
 
 
 def pairs_of_campaigns(base: Facts, head: Facts) -> tuple[Pair, ...]:
-    """The arms of a campaign, each with the same arm of an earlier one, in the later one's order."""
+    """The arms of a campaign, each with the same arm of an earlier one, in the later one's order.
+
+    Of each arm, only the trials of one kind of environment are taken; where the two sides have none in common, the
+    pair says why they are apart.
+
+    Raises:
+        EnvironmentDiffersError: if arms finished in both campaigns, and none of them in environments alike.
+    """
+    base, head, _ = same_environment(base, head)
     before, after = by_arm(base.estimates), by_arm(head.estimates)
     earlier = {record.arm: _side(base, record, before) for record in base.arms}
     return tuple(
-        Pair(arm=r.arm, head=_side(head, r, after), base=earlier.get(r.arm), is_paired=False) for r in head.arms
+        Pair(
+            arm=r.arm,
+            head=_side(head, r, after),
+            base=earlier.get(r.arm),
+            is_paired=False,
+            apart=other_environment(base, head, r.arm),
+        )
+        for r in head.arms
     )
 
 
