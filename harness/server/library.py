@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,10 +211,18 @@ def _markdown(db: Path, campaign_id: str) -> bytes:
 
 
 def _html(db: Path, campaign_id: str) -> bytes:
-    from results.report.detail import Detail
+    from results import connect
+    from results.report.detail_reader import build_detail
+    from results.report.histories import histories
     from results.report.html.page import render
+    from results.report.model import build
 
-    return render(_report(db, campaign_id), Detail()).encode()
+    again = ("joulemark", "report", campaign_id, "--db", str(db), "--html", "report.html")
+    with connect(db, retry_s=REPORT_PATIENCE_S) as reader:
+        report = build(reader, campaign_id)
+        told = histories(reader, campaign_id)
+        detail = build_detail(reader, campaign_id, histories=told, commands=(shlex.join(again),))
+    return render(report, detail).encode()
 
 
 _FORMS: Final[Mapping[Form, Callable[[Path, str], bytes]]] = {"html": _html, "json": _json, "md": _markdown}
