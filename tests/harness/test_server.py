@@ -546,7 +546,6 @@ def test_campaigns_of_one_name_are_told_apart(db: Path) -> None:
         listed = ask(server, "/")[2]
         addresses: Sequence[str] = [part.partition('"')[0] for part in listed.split('href="')[1:]]
         lives = [address for address in addresses if address.endswith("/live")]
-        assert lives[::2] == lives[1::2]
-        pages = [ask(server, address)[2] for address in lives[::2]]
+        pages = [ask(server, address)[2] for address in lives]
         assert ["new" in pages[0], "old" in pages[1], "a/b ?c#1.json" in pages[2]] == [True, True, True]
         assert ask(server, "/campaigns/quick/live")[2] == pages[0]
