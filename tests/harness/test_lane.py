@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from harness.build import MANIFEST_FILE, adopt, read_manifest
 from harness.lane.messages import Build, Measure, Opening, SideOrder, greeting, misfits
@@ -20,28 +18,15 @@ from harness.lane.owner import Lane, search_path
 from results.errors import BuildError, ConfigError, FleetError, UsageError
 from results.gate.sides import Role, named
 from results.records import Arm, Status, TrialKey
+from tests.graphs import tiny
 
 BUDGET = {"min_duration_s": 0.05, "min_queries": 12, "warmup": 0.02, "timeout_s": 20, "idle_s": 0}
-
-
-def graph(path: Path, *, factor: float = 1.0) -> Path:
-    """A graph that multiplies eight numbers by a matrix."""
-    weights = np.random.default_rng(0).standard_normal((8, 4), dtype=np.float32) * np.float32(factor)
-    made = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
-    return path
 
 
 def campaign(folder: Path, **keys: Any) -> dict[str, Any]:
     return {
         "name": "small",
-        "workloads": [{"name": "tiny", "onnx": str(graph(folder / "tiny.onnx"))}],
+        "workloads": [{"name": "tiny", "onnx": str(tiny(folder / "tiny.onnx"))}],
         "variants": ["fp32", {"name": "again", "engine": "onnxruntime"}],
         "scenarios": [{"load": "single-stream"}],
         "budget": BUDGET,
@@ -87,7 +72,7 @@ def test_a_lane_tells_its_arms_builds_them_and_runs_trials(lane: Lane, tmp_path:
 
 def test_a_graph_is_judged_by_the_campaigns_own_workload(lane: Lane, tmp_path: Path) -> None:
     """Another graph of the same workload answers its data: what it gets wrong shows, and the workload's own nothing."""
-    other = graph(tmp_path / "other.onnx", factor=-1.0)
+    other = tiny(tmp_path / "other.onnx", factor=-1.0)
     sides = (
         SideOrder(role=Role.BASE, model=tmp_path / "tiny.onnx", name="tiny"),
         SideOrder(role=Role.HEAD, model=other, name="other"),
