@@ -21,6 +21,7 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
+from collectors.process_tree import Descendants
 from collectors.protocol import Availability, Place, Subject
 from results.records import Method, Metric, Observation, Window
 from results.units import BYTE, BYTES_PER_KIB
@@ -77,7 +78,7 @@ class PeakMemory:
         """
         own = self._own_pid
         peaks = [_peak_bytes(self._proc / str(own))]
-        for pid in _descendants(self._proc, own):
+        for pid in Descendants(own, proc=self._proc).now():
             try:
                 peaks.append(_peak_bytes(self._proc / str(pid)))
             except (OSError, LookupError):
@@ -108,26 +109,6 @@ def _peak_bytes(process: Path) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * BYTES_PER_KIB
     raise LookupError(f"{process}/status has no VmHWM line")
-
-
-def _descendants(proc: Path, ancestor: int) -> tuple[int, ...]:
-    """Live descendants of a process, by the parents that ``/proc/<pid>/stat`` names."""
-    children: dict[int, list[int]] = {}
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        parent = int(stat.rpartition(")")[2].split()[1])  # the name before it may hold spaces and parentheses
-        children.setdefault(parent, []).append(int(entry.name))
-    found, waiting = [], list(children.get(ancestor, ()))
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting.extend(children.get(pid, ()))
-    return tuple(sorted(found))
 
 
 PROVIDES = (PeakMemory,)

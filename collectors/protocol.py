@@ -91,7 +91,7 @@ class Collector(Protocol):
     name: ClassVar[str]
     place: ClassVar[Place]
     metrics: ClassVar[tuple[str, ...]]
-    """Names of the figures it may bring; the window makes each missing one an absence."""
+    """Names of the figures it may bring, or of readings that are all it brings; what is missing becomes an absence."""
 
     def probe(self, subject: Subject) -> Availability:
         """Tell, cheaply and without side effects, whether ``start`` would succeed for this subject."""
@@ -115,4 +115,13 @@ class Recorder(Protocol):
 
         Only its energies are used. What it cannot tell of that window is an absence with the reason.
         """
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """An agent's collector that watches the trial's own process, and so has to be told which one that is."""
+
+    def follow(self, pid: int) -> None:
+        """The trial's process exists; called once, after ``start``. May raise, as ``start`` may."""
         ...

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from collectors.protocol import Availability, Clock, Collector, Recorder, Subject, answer_of
+from collectors.protocol import Availability, Clock, Collector, Follower, Recorder, Subject, answer_of
 from results.records import METHODS_BY_STRENGTH, Absence, Metric, Observation, Reading, Window
 
 _LOG: Final = logging.getLogger(__name__)
@@ -53,6 +53,16 @@ class Watch:
                 self._refused[position] = _absent(collector, _failure(collector, "start", error))
                 continue
             self._started.append(position)
+
+    def follow(self, pid: int) -> None:
+        """Tell the instruments that watch the trial's own process which one it is."""
+        for position in self._started:
+            collector = self._collectors[position]
+            if isinstance(collector, Follower):
+                try:
+                    collector.follow(pid)
+                except Exception as error:  # noqa: BLE001 - an instrument must never fail a trial
+                    self._refused[position] = _absent(collector, _failure(collector, "follow the trial", error))
 
     def stop(self, window: Window | None) -> Observation:
         """Stop every instrument that started and merge what they bring.
@@ -102,8 +112,8 @@ class Watch:
 def merge(observations: Iterable[Observation]) -> Observation:
     """One observation out of several, in their order.
 
-    Where two bring the same figure the one with the stronger method stays (the first of equals), and an absence
-    of a figure that another brought is dropped; several reasons for one absence are joined.
+    Where two bring the same figure the one with the stronger method stays (the first of equals), and an absence of
+    what another brought, as a figure or as readings, is dropped; several reasons for one absence are joined.
     """
     metrics: dict[str, Metric] = {}
     reasons: dict[str, list[str]] = {}
@@ -118,16 +128,18 @@ def merge(observations: Iterable[Observation]) -> Observation:
             if absence.reason not in known:
                 known.append(absence.reason)
         readings.extend(observation.readings)
+    brought = metrics.keys() | {reading.metric for reading in readings}
     absences = tuple(
-        Absence(metric=name, reason="; ".join(why)) for name, why in reasons.items() if name not in metrics
+        Absence(metric=name, reason="; ".join(why)) for name, why in reasons.items() if name not in brought
     )
     return Observation(metrics=tuple(metrics.values()), readings=tuple(readings), absences=absences)
 
 
 def _complete(collector: Collector, found: Observation | None) -> Observation:
-    """What an instrument brought, with an absence for every declared figure it said nothing about."""
+    """What an instrument brought, with an absence for whatever it declares and said nothing about."""
     found = found or Observation()
-    told = {metric.name for metric in found.metrics} | {absence.metric for absence in found.absences}
+    told = {metric.name for metric in found.metrics} | {reading.metric for reading in found.readings}
+    told |= {absence.metric for absence in found.absences}
     reason = f"{collector.name} gave neither a figure nor a reason"
     silent = tuple(Absence(metric=name, reason=reason) for name in collector.metrics if name not in told)
     return Observation(metrics=found.metrics, readings=found.readings, absences=found.absences + silent)

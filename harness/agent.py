@@ -199,7 +199,8 @@ class NodeAgent:
         killed_before = _oom_kills()
         watch.start()
         try:
-            ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=trial.budget.timeout_s + resting_s)
+            limit_s = trial.budget.timeout_s + resting_s
+            ended = zygote.run(Task(function=_RUN_JOB, argument=job), timeout_s=limit_s, begun=watch.follow)
         except BaseException:
             watch.stop(None)
             self._zygotes.pop(trial.key.arm.engine).close()  # the next trial of this engine gets a new one

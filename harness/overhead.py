@@ -7,6 +7,7 @@ it. No store is touched. This module must not know any instrument by name, nor h
 
 from __future__ import annotations
 
+import os
 import platform
 import random
 import statistics
@@ -162,6 +163,7 @@ def alone(collector: Collector, seconds: float, subject: Subject) -> Cost:
     if not watch.running:
         reasons = dict.fromkeys(absence.reason for absence in watch.stop(None).absences)
         return Cost(instrument=collector.name, cpu_share=None, reason="; ".join(reasons))
+    watch.follow(os.getpid())
     opened_ns, before_s = time.monotonic_ns(), time.process_time()
     time.sleep(seconds)
     used_s, lasted_s = time.process_time() - before_s, seconds_from_ns(time.monotonic_ns() - opened_ns)

@@ -91,8 +91,14 @@ class Zygote:
                 start_new_session=True,
             )
 
-    def run(self, task: Task, *, timeout_s: float) -> Ended:
-        """Run a task in a fresh process and sleep until it ends; past the limit its whole session is killed."""
+    def run(self, task: Task, *, timeout_s: float, begun: Callable[[int], None] = lambda _: None) -> Ended:
+        """Run a task in a fresh process and sleep until it ends; past the limit its whole session is killed.
+
+        Args:
+            task: what to run.
+            timeout_s: the limit, in seconds.
+            begun: is told the process's number once it exists; must not raise.
+        """
         self.await_ready()
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
         try:
@@ -101,6 +107,7 @@ class Zygote:
             raise self._gone() from error
         child: int = self._receive(None)
         try:
+            begun(child)
             status = self._receive(timeout_s)
             timed_out = False
         except TimeoutError:

@@ -142,3 +142,11 @@ def test_an_interrupt_is_not_an_instrument_s_failure() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         Watch([Interrupted()], Subject(), FakeClock()).start()
+
+
+def test_readings_stand_for_what_an_instrument_declares() -> None:
+    """Who brings readings of a name has told it, and another's reason for not having it says nothing then."""
+    reading = Reading(collector="a", device="cpu", metric="x", at_ns=1, value=2.0, unit="B")
+    brings = FakeCollector(metrics=("x",), observation=Observation(readings=(reading,)))
+    away = FakeCollector(metrics=("x",), availability=Availability(available=False, reason="no gauge"))
+    assert watched(away, brings) == Observation(readings=(reading,))

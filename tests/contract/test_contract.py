@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import itertools
 import json
+import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -243,16 +244,19 @@ def test_a_probe_answers_for_any_subject(collector_type: type[Collector], subjec
 
 @every_collector
 def test_a_window_closes_whatever_the_instrument_does(collector_type: type[Collector]) -> None:
-    """Through a window each declared figure is brought or absent with a reason, and nothing else appears."""
+    """Through a window each declared figure is brought, read or absent with a reason, and no other figure appears."""
     now_ns = itertools.count(10**12, NS_PER_S)
     clock = now_ns.__next__
     watch = Watch([collector_type()], Subject(cores=(0,)), clock)
     watch.start()
+    watch.follow(os.getpid())
     found = watch.stop(Window(opened_ns=clock(), closed_ns=clock()))
     brought = {metric.name for metric in found.metrics}
+    read = {reading.metric for reading in found.readings}
     absent = {absence.metric for absence in found.absences if absence.reason}
-    assert brought | absent >= set(collector_type.metrics)
+    assert brought | read | absent >= set(collector_type.metrics)
     assert brought <= set(collector_type.metrics)
+    assert not absent & (brought | read)
 
 
 @every_collector

@@ -97,3 +97,14 @@ def test_rest_is_granted_on_top_of_the_limit() -> None:
     rested = outcome_of(killed, timeout_s=300.0, oom_kills=0, resting_s=2.5)
     assert plain.reason == "killed after 300 s (budget.timeout_s)"
     assert rested.reason == "killed after 300 s (budget.timeout_s) and 2.5 s of idle"
+
+
+def test_resident_memory_is_looked_at_from_beginning_to_end(records: dict[str, list[RunRecord]]) -> None:
+    """Before the window by the agent, at its edges by the trial itself; with the instruments off, not at all."""
+    for record in records["on"]:
+        assert record.window is not None
+        at_ns = [reading.at_ns for reading in record.readings if reading.metric == "rss_bytes"]
+        assert min(at_ns) < record.window.opened_ns
+        assert max(at_ns) >= record.window.closed_ns
+        assert "rss_bytes" not in {absence.metric for absence in record.absences}
+    assert not [reading for record in records["off"] for reading in record.readings if reading.metric == "rss_bytes"]

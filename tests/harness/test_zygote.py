@@ -36,6 +36,13 @@ def test_each_task_is_a_fresh_process(zygote: Zygote) -> None:
     assert len({first, second, os.getpid()}) == 3
 
 
+def test_the_process_is_named_as_soon_as_it_exists(zygote: Zygote) -> None:
+    """Whoever watches from outside is told the number that the process has."""
+    begun: list[int] = []
+    ended = zygote.run(Task(function="os:getpgid", argument=0), timeout_s=30.0, begun=begun.append)
+    assert begun == [ended.result]
+
+
 def test_what_cannot_travel_back_says_so(zygote: Zygote) -> None:
     """A result that cannot be pickled is an error of the task, with its reason in the log."""
     ended = ask(zygote, "importlib:import_module", "json")
