@@ -7,7 +7,6 @@ not know HTTP, nor how rows are read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +30,8 @@ ASSETS: Final = {"live.css": "text/css", "live.js": "text/javascript", "icon.svg
 
 _GLANCE: Final = 5
 """Columns that give way before this are for the full report."""
+_SHORT: Final = 24
+"""Characters that fit on a line of any screen."""
 
 
 class State(StrEnum):
@@ -130,10 +131,15 @@ def _sentence(text: str) -> Any:
     """Ours, with names in backticks: they become code, and all of it is escaped."""
     from markupsafe import Markup, escape
 
-    parts = re.split("`", clean(text))
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
-    )
+    parts = clean(text).split("`")
+    return Markup("").join(_code(part) if number % 2 else escape(part) for number, part in enumerate(parts))
+
+
+def _code(name: str) -> Any:
+    """A name, not to be broken at a hyphen unless it would run off a small screen."""
+    from markupsafe import Markup
+
+    return Markup('<code class="{}">{}</code>').format("short" if len(name) <= _SHORT else "", name)
 
 
 def _moment(at: datetime) -> str:
