@@ -5,6 +5,7 @@ It must not correct for what else is asked, nor conclude: :mod:`results.gate.jud
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -13,8 +14,8 @@ from results.gate.finding import Finding, Interval, Verdict
 from results.gate.per_example import examine_quality
 from results.gate.per_process import examine_process
 from results.gate.rules import RELATIVE, Bound, Policy, Rule
-from results.gate.sides import Pair, role_of
-from results.gate.tested import Tested, settled, told_failure
+from results.gate.sides import Pair, Side, role_of
+from results.gate.tested import ASK_REPORT, Tested, settled, told_failure
 from results.quantities import Dimension
 from results.records import Status
 
@@ -30,7 +31,7 @@ _UNITS: Final = {
 }
 
 
-def axes(rule: Rule, pair: Pair, policy: Policy) -> tuple[Rule, ...]:  # noqa: ARG001 - a rule's own shape decides
+def axes(rule: Rule) -> tuple[Rule, ...]:
     """The rule itself, or one relative rule for each metric of a joint one."""
     if rule.bound is not Bound.NOT_DOMINATED:
         return (rule,)
@@ -71,33 +72,41 @@ def _base_variant(pair: Pair) -> str:
 
 
 def _ended(begun: Finding, rule: Rule, pair: Pair) -> Tested | None:
-    """What can be said without a figure, because a side has none."""
+    """What can be said without a figure, because a side has none, or must not be held against the other.
+
+    A trial that fails is no slower figure, so a head without one is inconclusive; only where every trial of the base
+    ended ok is it the head that broke.
+    """
+    if rule.bound in RELATIVE and (found := _baseless(pair)) is not None:
+        return settled(begun, Verdict.NO_BASELINE, *found)
     head, base = pair.head, pair.base
-    if rule.bound in RELATIVE:
-        if base is None:
-            return settled(
-                begun, Verdict.NO_BASELINE, "the base has no such arm", "it is compared from the next time on"
-            )
-        if not base.estimates and base.scores is None:
-            how = told_failure(base) or "it was not run"
-            return settled(
-                begun, Verdict.NO_BASELINE, f"no trial of the base ended ok: {how}", "mend the base, or take another"
-            )
-    if head.estimates or head.scores is not None:
+    if not _is_without(head):
         return None
+    reason = f"no trial of the head ended ok: {told_failure(head) or 'it was not run'}"
     if head.failure is None or head.failure.status is Status.CANCELLED:
-        return settled(
-            begun,
-            Verdict.INCONCLUSIVE,
-            f"no trial of the head ended ok: {told_failure(head) or 'it was not run'}",
-            "run the gate again",
-        )
-    return settled(
-        begun,
-        Verdict.REGRESSED,
-        f"no trial of the head ended ok: {told_failure(head)}",
-        "see why: joulemark report tells",
-    )
+        return settled(begun, Verdict.INCONCLUSIVE, reason, "run the gate again")
+    if base is None or _is_without(base) or base.failure is not None:
+        also = "" if base is None or base.failure is None else f"; nor did {base.failure.trials} of the base's"
+        return settled(begun, Verdict.INCONCLUSIVE, f"{reason}{also}", f"see why trials failed: {ASK_REPORT}")
+    return settled(begun, Verdict.REGRESSED, f"{reason}, and all of the base's did", f"mend it: {ASK_REPORT}")
+
+
+def _baseless(pair: Pair) -> tuple[str, str] | None:
+    """Why the head can be held against nothing, and what would help; None where it can."""
+    if pair.base is None:
+        return "the base has no such arm", "it is compared from the next time on"
+    if pair.apart:
+        step = "run the base again in this environment, or both here by --base"
+        return f"the two sides must not be compared: {pair.apart}", step
+    if _is_without(pair.base):
+        how = told_failure(pair.base) or "it was not run"
+        return f"no trial of the base ended ok: {how}", "mend the base, or take another"
+    return None
+
+
+def _is_without(side: Side) -> bool:
+    """Whether no trial of a side ended ok."""
+    return not side.estimates and side.scores is None
 
 
 def _bytes(begun: Finding, rule: Rule, pair: Pair) -> Tested:
@@ -105,7 +114,9 @@ def _bytes(begun: Finding, rule: Rule, pair: Pair) -> Tested:
     mine = pair.head.stored_bytes
     theirs = pair.base.stored_bytes if pair.base else None
     if mine is None:
-        return settled(begun, Verdict.INCONCLUSIVE, "the head has no artifact", "see why: joulemark report tells")
+        how = told_failure(pair.head)
+        reason = f"the head has no artifact{f': {how}' if how else ''}"
+        return settled(begun, Verdict.INCONCLUSIVE, reason, ASK_REPORT)
     begun = replace(
         begun, head_value=float(mine), base_value=float(theirs) if theirs else None, test="counted", blocks=1
     )
@@ -116,12 +127,18 @@ def _bytes(begun: Finding, rule: Rule, pair: Pair) -> Tested:
         return settled(
             begun, Verdict.REGRESSED if is_over else Verdict.PASS, told, "make it smaller" if is_over else ""
         )
-    if theirs is None or theirs == 0:
-        return settled(begun, Verdict.NO_BASELINE, "the base has no artifact", "mend the base, or take another")
+    if not theirs:
+        whose = "the base has no artifact" if pair.base else "the base has no such arm"
+        return settled(begun, Verdict.NO_BASELINE, whose, "mend the base, or take another")
     change = mine / theirs - 1.0
     begun = replace(begun, effect=Interval(value=change, lo=change, hi=change))
     told = f"{change:+.2%}, from {theirs:,} to {mine:,} bytes; {rule.limit:.1%} is allowed"
-    if change > rule.limit:
+    if mine > _most(theirs, rule.limit):
         return settled(begun, Verdict.REGRESSED, told, "make it smaller, or allow more")
-    verdict = Verdict.IMPROVED if 1.0 / (1.0 + change) - 1.0 > rule.limit else Verdict.PASS
+    verdict = Verdict.IMPROVED if theirs > _most(mine, rule.limit) else Verdict.PASS
     return settled(begun, verdict, told)
+
+
+def _most(count: int, allowed: float) -> int:
+    """The largest count within a relative change of another; a share is no exact binary number, so it is rounded."""
+    return math.floor(count * (1.0 + allowed) + 1e-6)

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from results.stats import (
+    MANN_WHITNEY_EXACT_UP_TO,
     Floats,
     hodges_lehmann,
     mann_whitney_greater,
@@ -32,8 +33,24 @@ _MAD: Final = 1.4826
 FEWEST_FOR_SPREAD: Final = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How a shift is told: a relative change, or else the figure itself, of whose logarithm it may be."""
+
+    sign: int = 1
+    """-1 where shifts were turned, so that more is worse."""
+    is_relative: bool = False
+    is_log: bool = True
+
+    def told(self, shift: float) -> float:
+        """The effect that a shift amounts to."""
+        if self.is_relative:
+            return math.expm1(self.sign * shift)
+        return math.exp(self.sign * shift) if self.is_log else self.sign * shift
+
+
 class Shifts(Protocol):
-    """Logs of a figure, as differences from something."""
+    """Values of one side, or of one as differences from the other's: logs but for a share's own, and worse upwards."""
 
     @property
     def test(self) -> str:
@@ -70,7 +87,7 @@ class Shifts(Protocol):
         ...
 
     def needed(self, bound: float, alpha: float) -> int | None:
-        """About how many blocks would tell this shift from ``bound``, whichever side of it this lies on."""
+        """About how many blocks would tell this shift from ``bound`` at level ``alpha``, on whichever side it lies."""
         ...
 
 
@@ -125,7 +142,12 @@ class TwoGroups:
 
     above: Floats
     below: Floats
-    test: str = "exact Mann–Whitney"
+
+    @property
+    def test(self) -> str:
+        """Counted for groups as small as a gate's."""
+        is_counted = self.above.size * self.below.size <= MANN_WHITNEY_EXACT_UP_TO
+        return "exact Mann–Whitney" if is_counted else "Mann–Whitney, normal approximation"
 
     @property
     def n(self) -> int:
@@ -189,6 +211,7 @@ def _reach(alpha: float) -> float:
 
 
 def _needed(distance: float, sigma: float, alpha: float) -> int | None:
+    """The same approximation, solved for the number; never fewer than can reach ``alpha`` at all."""
     fewest = math.ceil(-math.log2(alpha))
     if distance == 0.0:
         return None

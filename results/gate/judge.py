@@ -18,10 +18,10 @@ from results.gate.asking import axes, examine
 from results.gate.effects import POWER
 from results.gate.finding import Finding, Verdict
 from results.gate.joint import decide_joint
-from results.gate.per_process import scaled
 from results.gate.rules import RELATIVE, Bound, Policy
 from results.gate.sides import Pair
-from results.gate.tested import Tested
+from results.gate.tested import ASK_REPORT, Tested
+from results.quality import is_fraction
 from results.records import Arm
 from results.stats import benjamini_hochberg
 
@@ -29,6 +29,7 @@ IMPROVED_LEVEL: Final = 0.05
 """Corrected p at which a gain is worth its word: nothing is blocked by it."""
 MOST_BLOCKS: Final = 200
 """More are no advice."""
+_TOO_NOISY: Final = "this host is too noisy now: run it again, or see what it can tell by `joulemark gate calibrate`"
 
 
 def judge(policy: Policy, pairs: Sequence[Pair]) -> tuple[Finding, ...]:
@@ -37,7 +38,7 @@ def judge(policy: Policy, pairs: Sequence[Pair]) -> tuple[Finding, ...]:
     Blocks numbered from ``policy.blocks`` on are the second stage. P-values are corrected together (Benjamini and
     Hochberg 1995), those against getting worse apart from those against getting better.
     """
-    asked = [(rule, pair, axes(rule, pair, policy)) for pair in pairs for rule in policy.covering(pair.arm)]
+    asked = [(rule, pair, axes(rule)) for pair in pairs for rule in policy.covering(pair.arm)]
     tested = [examine(axis, pair, policy) for _, pair, axis_rules in asked for axis in axis_rules]
     corrected = iter(_decided(policy, tested))
     findings = []
@@ -105,8 +106,8 @@ def _conclude(policy: Policy, one: Tested, alpha: float) -> _Conclusion:
         return _within(one)
     return _Conclusion(
         verdict=Verdict.INCONCLUSIVE,
-        reason=_unsure(one.finding, _allowed(one.finding)),
-        next_step=_more(one, alpha),
+        reason=_unsure(one),
+        next_step=_more(one, alpha, policy),
         more_blocks_tell=one.shifts is not None,
     )
 
@@ -117,7 +118,9 @@ def _beyond(one: Tested) -> _Conclusion:
     unsure, reason = None, f"beyond {allowed}"
     if finding.control is not None and not finding.control.is_clean:
         unsure = f"{reason}, but the base differs as much from itself"
-        step = "this host is too noisy now: run it again, or see what it can tell by `joulemark gate calibrate`"
+        step = _TOO_NOISY
+    elif one.needs_control and finding.control is None:
+        unsure, step = f"{reason}, and no control tells whether the host does as much", "run the gate again"
     elif one.needs_confirmation and finding.confirmed is None:
         unsure, step = f"{reason}, not confirmed yet", "the second stage confirms it or does not"
     elif one.needs_confirmation and not finding.confirmed:
@@ -138,11 +141,13 @@ def _within(one: Tested) -> _Conclusion:
     """Pass or improved, unless trials failed."""
     finding, allowed = one.finding, _allowed(one.finding)
     if one.trouble and one.shifts is not None:
-        step = "see why trials failed: joulemark report tells"
+        step = f"see why trials failed: {ASK_REPORT}"
         return _Conclusion(verdict=Verdict.INCONCLUSIVE, reason=f"within {allowed} where it ran", next_step=step)
-    is_clean = finding.control is None or finding.control.is_clean
     is_sure = one.p_better_adjusted is not None and one.p_better_adjusted <= IMPROVED_LEVEL
-    if one.is_better and is_sure and is_clean:
+    if one.is_better and is_sure:
+        if finding.control is not None and not finding.control.is_clean:
+            reason = "better by more than the bound, but the base differs as much from itself"
+            return _Conclusion(verdict=Verdict.INCONCLUSIVE, reason=reason, next_step=_TOO_NOISY, more_blocks_tell=True)
         return _Conclusion(verdict=Verdict.IMPROVED, reason="better by more than the bound")
     return _Conclusion(verdict=Verdict.PASS, reason=f"within {allowed}")
 
@@ -151,26 +156,41 @@ def _detectable(one: Tested, alpha: float) -> float | None:
     """The smallest effect that would have been found in 80 of 100 such gates, in the effect's scale."""
     if one.shifts is not None:
         shift = one.shifts.detectable(one.bound, alpha)
-        return None if shift is None else scaled(one, shift)
+        return None if shift is None else one.scale.told(shift)
     if one.answers_error is None:
         return None
     reach = float(scipy_stats.norm.isf(alpha) + scipy_stats.norm.ppf(POWER))
     return one.bound + reach * one.answers_error
 
 
-def _unsure(finding: Finding, allowed: str) -> str:
-    if finding.effect is not None and finding.effect.lo is None:
-        return f"{finding.blocks} {'block is' if finding.blocks == 1 else 'blocks are'} too few for an interval"
-    smallest = finding.smallest_detectable
-    could = f"; {_in_words(finding, smallest)} could have been found" if smallest is not None else ""
-    return f"neither within nor beyond {allowed} for sure{could}"
+def _unsure(one: Tested) -> str:
+    """Why neither was shown, and what could have been."""
+    finding = one.finding
+    found, smallest = finding.effect, finding.smallest_detectable
+    if found is not None and found.lo is None:
+        noun = ("block", "blocks") if one.shifts is not None else ("example", "examples")
+        return (
+            f"{finding.blocks} {f'{noun[0]} is' if finding.blocks == 1 else f'{noun[1]} are'} too few for an interval"
+        )
+    reason = f"neither within nor beyond {_allowed(finding)} for sure"
+    if smallest is not None:
+        return f"{reason}; {_in_words(finding, smallest)} could have been found"
+    if one.shifts is not None:
+        return f"{reason}; {finding.blocks} blocks could have shown none beyond it, however large"
+    return reason
 
 
-def _more(one: Tested, alpha: float) -> str:
-    """What would tell: about how many blocks, or that only other examples would."""
+def _more(one: Tested, alpha: float, policy: Policy) -> str:
+    """What would tell: about how many blocks, or that only other examples would.
+
+    Beyond the bound, what is told has to stay significant among all that was asked; within it, the one-sided interval
+    has to end there.
+    """
     if one.shifts is None:
-        return "judge it on more examples, or allow a larger drop"
-    needed = one.shifts.needed(one.bound, alpha)
+        allow = "a larger drop" if one.finding.rule.bound is Bound.MAX_DROP else "another limit"
+        return f"judge it on more examples, or allow {allow}"
+    is_beyond = one.shifts.centre() > one.bound
+    needed = one.shifts.needed(one.bound, alpha if is_beyond else 1.0 - policy.confidence)
     if needed is None or needed > MOST_BLOCKS:
         return "the effect is too near to the bound to be told apart: allow more, or make trials longer"
     if needed <= one.shifts.n:
@@ -179,20 +199,26 @@ def _more(one: Tested, alpha: float) -> str:
 
 
 def _measured(one: Tested) -> str:
+    """The effect and its interval, as ``+4.8% (+3.9% to +5.6%)``."""
     finding = one.finding
     effect = finding.effect
     assert effect is not None, "what was tested has an effect"
-    base = _in_words(finding, effect.value)
+    told = _in_words(finding, effect.value)
     if effect.lo is None or effect.hi is None:
-        return base
-    lo, hi = (_in_words(finding, x) for x in (effect.lo, effect.hi))
-    return f"{base} ({lo} to {hi})"
+        return told
+    if finding.rule.bound is not Bound.MAX_DROP:
+        return f"{told} ({_in_words(finding, effect.lo)} to {_in_words(finding, effect.hi)})"
+    if effect.lo < 0.0 < effect.hi:
+        return f"{told} ({effect.lo:+.3g} to {effect.hi:+.3g})"
+    least, most = sorted((abs(effect.lo), abs(effect.hi)))
+    return f"{told} ({least:.3g} to {most:.3g})"
 
 
 def _in_words(finding: Finding, value: float) -> str:
+    """A value in the effect's scale."""
     rule = finding.rule
     if rule.bound is Bound.MAX_DROP:
-        return f"{value:.3g} lost" if value >= 0 else f"{-value:.3g} gained"
+        return f"{abs(value):.3g}{_points(finding)} {'lost' if value >= 0 else 'gained'}"
     if rule.bound in RELATIVE:
         return f"{value:+.1%}"
     return f"{value:.4g} {finding.unit}".removesuffix(" 1")
@@ -204,6 +230,11 @@ def _allowed(finding: Finding) -> str:
         case Bound.MAX_INCREASE | Bound.MAX_DECREASE:
             return f"the {rule.limit:.1%} allowed"
         case Bound.MAX_DROP:
-            return f"the drop of {rule.limit:g} allowed"
+            return f"the drop of {rule.limit:g}{_points(finding)} allowed"
         case _:
             return f"the limit of {rule.limit:.4g} {finding.unit}".removesuffix(" 1")
+
+
+def _points(finding: Finding) -> str:
+    """Quality's unit, where it is a share: points."""
+    return " points" if is_fraction((finding.base_value, finding.head_value)) else ""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from results.gate import answers
 from results.gate.finding import Finding, Interval, Verdict
 from results.gate.rules import Bound, Policy, Rule
-from results.gate.sides import Pair
-from results.gate.tested import Tested, settled
+from results.gate.sides import Pair, Side
+from results.gate.tested import ASK_REPORT, Tested, settled
 from results.quality import is_fraction
 from results.stats import Floats
 
@@ -19,10 +21,9 @@ from results.stats import Floats
 def examine_quality(begun: Finding, rule: Rule, pair: Pair, policy: Policy) -> Tested:
     """Answers, example by example."""
     turn = 1.0 if pair.head.record.quality_higher_is_better else -1.0
-    mine = pair.head.scores
-    theirs = pair.base.scores if pair.base else None
+    mine, theirs = _judged(pair.head), _judged(pair.base)
     if mine is None:
-        return settled(begun, Verdict.INCONCLUSIVE, "the head's answers were not judged", "joulemark report tells why")
+        return settled(begun, Verdict.INCONCLUSIVE, "the head's answers were not judged", ASK_REPORT)
     means = [float(scores.mean()) for scores in (mine, theirs) if scores is not None]
     scale = answers.POINTS if is_fraction(means) else 1.0
     begun = replace(
@@ -35,15 +36,16 @@ def examine_quality(begun: Finding, rule: Rule, pair: Pair, policy: Policy) -> T
     if rule.bound in {Bound.MAX, Bound.MIN}:
         return _quality_level(begun, rule, turn * mine, turn, policy)
     if theirs is None:
-        return settled(begun, Verdict.NO_BASELINE, "the base's answers were not judged", "joulemark report tells why")
+        return settled(begun, Verdict.NO_BASELINE, "the base's answers were not judged", ASK_REPORT)
     if mine.shape != theirs.shape:
-        told = f"the sides answered {mine.size} and {theirs.size} examples"
-        return settled(begun, Verdict.NO_BASELINE, told, "run both on the same examples")
+        reason = f"the sides answered {mine.size:,} and {theirs.size:,} examples"
+        return settled(begun, Verdict.NO_BASELINE, reason, "run both on the same examples")
     lost = answers.drop(turn * mine, turn * theirs, bound=rule.limit, scale=scale, confidence=policy.confidence)
     begun = replace(begun, effect=Interval(value=lost.value, lo=lost.lo, hi=lost.hi), test=lost.test)
     if not lost.changed:
         same = replace(begun, effect=Interval(value=0.0, lo=0.0, hi=0.0))
-        return settled(same, Verdict.PASS, f"all {lost.n:,} examples score the same on both sides")
+        told = [f"all {lost.n:,} examples score the same on both sides", _unsteady(pair)]
+        return settled(same, Verdict.PASS, "; ".join(filter(None, told)))
     return Tested(
         finding=begun,
         p=lost.p_beyond,
@@ -58,8 +60,16 @@ def examine_quality(begun: Finding, rule: Rule, pair: Pair, policy: Policy) -> T
     )
 
 
+def _judged(side: Side | None) -> Floats | None:
+    """A side's scores; None where an example was judged by none of its models."""
+    if side is None or side.scores is None or side.scores.size == 0 or not np.isfinite(side.scores).all():
+        return None
+    return side.scores
+
+
 def _unsteady(pair: Pair) -> str:
-    base, control = (pair.base.scores if pair.base else None), (pair.control.scores if pair.control else None)
+    """That the base does not answer as itself, in words; empty where it does."""
+    base, control = _judged(pair.base), _judged(pair.control)
     if base is None or control is None or base.shape != control.shape or bool((base == control).all()):
         return ""
     return f"the base answers {int((base != control).sum())} examples differently from run to run"
@@ -67,6 +77,10 @@ def _unsteady(pair: Pair) -> str:
 
 def _quality_level(begun: Finding, rule: Rule, scores: Floats, turn: float, policy: Policy) -> Tested:
     """Of quality that must not fall below a limit, or, where less is better, rise above one."""
+    wanted = Bound.MIN if turn > 0 else Bound.MAX
+    if rule.bound is not wanted:
+        reason = f"of this quality, {'more' if turn > 0 else 'less'} is better"
+        return settled(begun, Verdict.INCONCLUSIVE, reason, f"bound it by `{wanted.value}:`")
     least = turn * rule.limit
     found = answers.level(scores, bound=least, confidence=policy.confidence)
     edges = [None if x is None else turn * x for x in (found.lo, found.hi)]

@@ -5,11 +5,14 @@ Values only: it must not know how they were come by, nor what is concluded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from results.gate.effects import Shifts
+from results.gate.effects import Scale, Shifts
 from results.gate.finding import Finding, Verdict
 from results.gate.sides import Side
+
+ASK_REPORT: Final = "joulemark report tells why"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +37,12 @@ class Tested:
     may_be_better: bool = True
     """Whether the interval leaves room for a gain beyond the bound."""
     needs_confirmation: bool = False
+    needs_control: bool = False
     shifts: Shifts | None = None
     bound: float = 0.0
-    """Of ``shifts``: in logs, and so turned that more is worse."""
-    sign: int = 1
-    """-1 where ``shifts`` are turned."""
+    """Of ``shifts``, in their scale; of quality, the drop that is allowed."""
+    scale: Scale = field(default_factory=Scale)
+    """In which ``shifts`` are told."""
     answers_error: float | None = None
     """Of quality: the standard error of the drop."""
     trouble: str = ""
