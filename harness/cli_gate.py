@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from harness.command_line import Screen, db_option, end_politely, guarded, hush, json_option, print_json
+from harness.command_line import INTERRUPTED, Screen, db_option, end_politely, guarded, hush, json_option, print_json
 from results.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ def gate_command(context: click.Context, /, **options: Any) -> None:
     as_json, github = options.pop("as_json"), options.pop("github")
     if options["rules"] is None:
         raise UsageError("a gate needs rules", where="--rules", fix="give a file, as --rules gate.yaml")
-    _refuse_contradictions(options)
     _refuse_outputs(files, as_json=as_json)
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -125,8 +124,7 @@ def calibrate_command(campaign: str, write: Path | None, as_json: bool, **option
     from results.report import page_terminal
     from results.report.gate import noise
 
-    end_politely()
-    with LiveProgress(Screen(stderr=True)) as progress:
+    with _interruptible(), LiveProgress(Screen(stderr=True)) as progress:
         floor = calibrate(campaign, progress=progress, **options)
     try:
         if as_json:
@@ -145,10 +143,9 @@ def _gate(options: Mapping[str, Any], files: Mapping[str, Path], *, as_json: boo
     from harness.live import LiveProgress
     from results.report.gate import github as actions
 
-    end_politely()
     taken = as_json or _STANDARD_OUTPUT in files.values()
     with _unheard(github, err=taken):
-        with LiveProgress(Screen(stderr=True)) as progress:
+        with _interruptible(), LiveProgress(Screen(stderr=True)) as progress:
             report = gate(progress=progress, **options)
         try:
             _show(report, as_json=as_json, taken=taken, width=_LOG_WIDTH if github else None)
@@ -164,6 +161,17 @@ def _gate(options: Mapping[str, Any], files: Mapping[str, Path], *, as_json: boo
             with _told("GITHUB_STEP_SUMMARY", summary):
                 actions.append_summary(report, Path(summary))
     return report.exit_code
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End on a polite kill as on Ctrl-C; unlike a campaign, such a run is not resumed."""
+    end_politely()
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("joulemark: interrupted; what was recorded stands, the same command begins anew", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _show(report: GateReport, *, as_json: bool, taken: bool, width: int | None) -> None:
@@ -250,21 +258,6 @@ def _refuse_before(context: click.Context) -> None:
             option = f"--{name.replace('_', '-')}"
             fix = f"give the options of {context.invoked_subcommand} after it"
             raise UsageError("this is an option of the gate itself", where=option, fix=fix)
-
-
-def _refuse_contradictions(options: Mapping[str, Any]) -> None:
-    """Options of which one would be ignored."""
-    given = {name for name, value in options.items() if value not in {None, False, ()}}
-    if "branch" in given and "history" not in given:
-        raise UsageError("a branch is looked at in history mode", where="--branch", fix="add --history")
-    for mode in ("history", "baseline"):
-        others = {"base", "head", "overrides", "trust"} | ({"baseline"} if mode == "history" else set())
-        if mode in given and (odd := sorted(others & given)):
-            name = odd[0].replace("overrides", "set")
-            fix = f"leave out --{name}, or --{mode} to run both sides" if name != "baseline" else "choose one"
-            raise UsageError(
-                f"with --{mode} stored campaigns are judged and nothing is run", where=f"--{name}", fix=fix
-            )
 
 
 def _refuse_outputs(files: Mapping[str, Path], *, as_json: bool) -> None:

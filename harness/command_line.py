@@ -20,7 +20,8 @@ from rich.console import Console
 from results.errors import JoulemarkError, UsageError
 
 DEBUG_VARIABLE: Final = "JOULEMARK_DEBUG"
-_INTERRUPTED: Final = 130
+INTERRUPTED: Final = 130
+"""Exit code of what a person, or a polite kill, ended."""
 
 
 def db_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,7 +55,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("joulemark: interrupted; what was recorded stands, the same command resumes the rest", err=True)
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
         except click.FileError as error:
             click.echo(f"joulemark: {error.ui_filename}: {error.message}\n  → check the path", err=True)
             sys.exit(UsageError.exit_code)

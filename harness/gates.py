@@ -140,6 +140,10 @@ def _refuse_contradictions(asked: _Asked, *, history: bool) -> None:
         raise UsageError("nothing says what it is held against", where="--head", fix="add --base")
     if asked.branch is not None and not history:
         raise UsageError("a branch is looked at in history mode", where="--branch", fix="add --history")
+    if asked.base is None and (asked.overrides or asked.trust):
+        option = "--set" if asked.overrides else "--trust"
+        fix = f"leave out {option}, or give --base to run both sides"
+        raise UsageError("stored campaigns are judged and nothing is run", where=option, fix=fix)
 
 
 def _paired(asked: _Asked, progress: Progress) -> GateReport:
