@@ -15,31 +15,6 @@ from results.facts import Facts, by_arm
 from results.records import Arm, Environment
 
 
-def kinds_of(environments: Iterable[Environment]) -> dict[str, int]:
-    """Environment id → a number that environments which may be compared share."""
-    firsts: list[Environment] = []
-    kinds: dict[str, int] = {}
-    for environment in environments:
-        like = next((i for i, first in enumerate(firsts) if not environment.differences(first)), len(firsts))
-        if like == len(firsts):
-            firsts.append(environment)
-        kinds[environment.environment_id] = like
-    return kinds
-
-
-def alike(
-    before: Sequence[Estimate], after: Sequence[Estimate], kinds: Mapping[str, int]
-) -> tuple[Sequence[Estimate], Sequence[Estimate]]:
-    """Both sides' trials of the kind of environment in which both ran the most; nothing where there is none."""
-    ran = [Counter(kinds.get(e.environment_id) for e in side) for side in (before, after)]
-    both = ran[0].keys() & ran[1].keys()
-    kind = max(both, key=lambda k: (min(ran[0][k], ran[1][k]), -1 if k is None else -k), default=None)
-    if kind not in both:
-        return (), ()
-    chosen = [[e for e in side if kinds.get(e.environment_id) == kind] for side in (before, after)]
-    return chosen[0], chosen[1]
-
-
 def same_environment(base: Facts, head: Facts) -> tuple[Facts, Facts, int]:
     """Both campaigns' facts with, of each arm that finished in both, the trials of one kind of environment alone.
 
@@ -52,11 +27,11 @@ def same_environment(base: Facts, head: Facts) -> tuple[Facts, Facts, int]:
         EnvironmentDiffersError: if arms finished in both campaigns, and none of them in environments alike.
     """
     before, after = by_arm(base.estimates), by_arm(head.estimates)
-    kinds = kinds_of([*base.environments.values(), *head.environments.values()])
+    kinds = _kinds([*base.environments.values(), *head.environments.values()])
     shared = [arm for arm in after if arm in before]
     left_out = apart = 0
     for arm in shared:
-        earlier, later = alike(before[arm], after[arm], kinds)
+        earlier, later = _alike(before[arm], after[arm], kinds)
         left_out += len(before[arm]) + len(after[arm]) - len(earlier) - len(later)
         if earlier:
             before[arm], after[arm] = list(earlier), list(later)
@@ -101,6 +76,31 @@ def refuse_other_environments(base: Facts, head: Facts) -> None:
         where=host,
         fix="compare campaigns that ran in one environment: run the base again here",
     )
+
+
+def _kinds(environments: Iterable[Environment]) -> dict[str, int]:
+    """Environment id → a number that environments which may be compared share."""
+    firsts: list[Environment] = []
+    kinds: dict[str, int] = {}
+    for environment in environments:
+        like = next((i for i, first in enumerate(firsts) if not environment.differences(first)), len(firsts))
+        if like == len(firsts):
+            firsts.append(environment)
+        kinds[environment.environment_id] = like
+    return kinds
+
+
+def _alike(
+    before: Sequence[Estimate], after: Sequence[Estimate], kinds: Mapping[str, int]
+) -> tuple[Sequence[Estimate], Sequence[Estimate]]:
+    """Both sides' trials of the kind of environment in which both ran the most; nothing where there is none."""
+    ran = [Counter(kinds.get(e.environment_id) for e in side) for side in (before, after)]
+    both = ran[0].keys() & ran[1].keys()
+    kind = max(both, key=lambda k: (min(ran[0][k], ran[1][k]), -1 if k is None else -k), default=None)
+    if kind not in both:
+        return (), ()
+    chosen = [[e for e in side if kinds.get(e.environment_id) == kind] for side in (before, after)]
+    return chosen[0], chosen[1]
 
 
 def _with(facts: Facts, estimates: Mapping[Arm, Sequence[Estimate]]) -> Facts:

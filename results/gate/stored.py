@@ -7,11 +7,10 @@ the code: only trials of one kind of environment are held against each other. It
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from results.environments import alike, kinds_of, refuse_other_environments
+from results.environments import same_environment
 from results.errors import NoBaselineError, UsageError
-from results.facts import Facts, FactStore, by_arm, load_facts
+from results.facts import Facts, FactStore, load_facts
 from results.gate.finding import GateReport, Mode
 from results.gate.judge import judge
 from results.gate.rules import Policy
@@ -48,7 +47,7 @@ def compare_stored(
     if before.campaign_id == after.campaign_id:
         fix = "name an earlier campaign; `joulemark list campaigns` shows them"
         raise UsageError("the campaign would be compared with itself", where=after.campaign_id, fix=fix)
-    earlier, later, left_out = _comparable(before, after)
+    earlier, later, left_out = same_environment(before, after)
     pairs = pairs_of_campaigns(earlier, later)
     findings = judge(policy, pairs)
     if not findings:
@@ -96,22 +95,6 @@ def _earlier(store: FactStore, head: Facts) -> Facts:
 def _is_comparable(base: Facts, head: Facts) -> bool:
     pairs = ((b, h) for b in base.environments.values() for h in head.environments.values())
     return any(not h.differences(b) for b, h in pairs)
-
-
-def _comparable(base: Facts, head: Facts) -> tuple[Facts, Facts, int]:
-    """Both campaigns with the trials of one kind of environment, arm by arm, and how many others there are."""
-    before, after = by_arm(base.estimates), by_arm(head.estimates)
-    kinds = kinds_of([*base.environments.values(), *head.environments.values()])
-    shared = before.keys() & after.keys()
-    kept = {arm: alike(before[arm], after[arm], kinds) for arm in shared}
-    if shared and not any(earlier for earlier, _ in kept.values()):
-        refuse_other_environments(base, head)
-    sides = []
-    for index, (facts, estimates) in enumerate(((base, before), (head, after))):
-        chosen = [kept[arm][index] if arm in kept else mine for arm, mine in estimates.items()]
-        sides.append(replace(facts, estimates=[estimate for of_arm in chosen for estimate in of_arm]))
-    left_out = len(base.estimates) + len(head.estimates) - sum(len(side.estimates) for side in sides)
-    return sides[0], sides[1], left_out
 
 
 def _environment(facts: Facts) -> str:
