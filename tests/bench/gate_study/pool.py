@@ -1,0 +1,81 @@
+"""Blocks of unchanged code, recorded once, of which gates are drawn again and again.
+
+Each arm runs three times a block: base, head and control are the same artifact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+import results
+from harness.driver import Silent
+from harness.lane.messages import Opening, SideOrder
+from harness.paired.matchup import LaneOrder, Matchup
+from harness.paired.run import run_paired
+from results.choice.measures import find_measure
+from results.facts import load_facts
+from results.gate.rules import Bound, Policy, Rule
+from results.gate.sides import Pair, Role, pairs_of_run, role_of
+from results.store import Store
+
+CAMPAIGN: Final = {
+    "name": "gate-study-pool",
+    "workloads": ["digits-cnn"],
+    "variants": [
+        {"name": "fp32-ort", "engine": "onnxruntime"},
+        {"name": "int8", "engine": "onnxruntime", "steps": ["int8-static"]},
+    ],
+    "scenarios": [{"load": "single-stream", "batch": 1}],
+    "budget": {"min_duration_s": 0.2, "min_queries": 64, "idle_s": 0},
+    "carbon": {"intensity_g_per_kwh": 350},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Pairs of equal sides, and every process's iterations in seconds: (variant, role, block) → ``[queries]``."""
+
+    pairs: tuple[Pair, ...]
+    iterations: dict[tuple[str, Role, int], NDArray[np.float64]]
+    blocks: int
+
+
+def record(db: Path, *, blocks: int) -> str:
+    """Run the pool's arms against themselves; gives the campaign's id."""
+    every = Policy(
+        rules=tuple(
+            Rule(bound=bound, limit=0.02, measure=find_measure(name, where=""), variant=variant)
+            for name, bound in (("latency_p50", Bound.MAX_INCREASE), ("quality", Bound.MAX_DROP))
+            for variant in ("fp32-ort", "int8")
+        ),
+        blocks=blocks,
+        confirm_blocks=0,
+    )
+    opening = Opening(campaign=CAMPAIGN, sides=(SideOrder(role=Role.BASE), SideOrder(role=Role.HEAD)))
+    matchup = Matchup(base="itself", head="itself", lanes=(LaneOrder(folder=Path.cwd(), opening=opening),))
+    return run_paired(every, matchup, db=db, progress=Silent()).campaign_id
+
+
+def read(db: Path) -> Pool:
+    """The latest pool in a store."""
+    store = Store(db)
+    campaign = [c for c in store.campaigns() if c.name == f"gate-{CAMPAIGN['name']}"][-1].campaign_id
+    pairs = pairs_of_run(load_facts(store, campaign))
+    with results.connect(db) as reader:
+        told = reader.sql(
+            "SELECT t.variant, t.block, list(s.latency_ns ORDER BY s.seq) "
+            "FROM v_samples s JOIN v_trials t USING (trial_id) "
+            "WHERE t.campaign_id = ? AND s.phase = 'steady' AND t.status = 'ok' GROUP BY ALL",
+            [campaign],
+        ).fetchall()
+    iterations = {}
+    for variant, block, latencies in told:
+        plain, role = role_of(variant)
+        if role is not None:
+            iterations[plain, role, block] = np.array(latencies) / 1e9
+    return Pool(pairs=pairs, iterations=iterations, blocks=len({block for _, _, block in iterations}))
