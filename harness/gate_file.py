@@ -24,6 +24,8 @@ _TOP: Final = ("campaign", "base", "head", "blocks", "confirm_blocks", "false_di
 _JOINT: Final = Bound.NOT_DOMINATED.value
 _JOINT_KEYS: Final = ("among", "tolerance", "drop")
 MAX_BLOCKS: Final = 1_000
+MAX_CHANGE: Final = 100.0
+"""A hundredfold: more is a slip of the pen."""
 _NEED_A_BASIS: Final = "what makes joules grams or money is no commit's doing: bound energy_j_per_inference"
 
 
@@ -124,7 +126,8 @@ class _Reader:
         else:
             default = False
         if not isinstance(bounds, dict) or not bounds:
-            self._problem(route, f"{shown(bounds)} bounds nothing", f"write `{name}: {{{_example(measure)}}}`")
+            what = "bounds nothing" if bounds == {} else f"{shown(bounds)} bounds nothing"
+            self._problem(route, what, f"write `{name}: {{{_example(measure)}}}`")
             return
         known = tuple(bound.value for bound in Bound if bound is not Bound.NOT_DOMINATED)
         self._unknown(bounds, known, route)
@@ -166,9 +169,10 @@ class _Reader:
         if not text.endswith("%"):
             self._problem(route, f"{shown(given)} has no percent sign", f"write {text}%")
             return None
-        share = self._quantity(text, Dimension.SHARE, route)
-        if share is not None and not 0 <= share <= 100:
-            self._problem(route, f"{shown(given)} is no change that can be allowed", "give 0% or more")
+        share = self._quantity(text, Dimension.SHARE, route, fix="give a percentage, as 5%")
+        if share is not None and not 0 <= share <= MAX_CHANGE:
+            fix = "give 0% or more" if share < 0 else f"give {MAX_CHANGE:.0%} or less"
+            self._problem(route, f"{shown(given)} is no change that can be allowed", fix)
             return None
         return share
 
@@ -193,9 +197,10 @@ class _Reader:
         measures = [self._measure(name, (*at, index)) for index, name in enumerate(names)]
         found = [measure for measure in measures if measure is not None]
         for index, measure in enumerate(found):
-            if measure.kind is Kind.ARTIFACT or measure.kind is Kind.TRIAL or measure.name == "quality":
-                continue
-            self._problem((*at, index), f"`{measure.name}` cannot be weighed", "give quality")
+            if (unfit := _unfit(measure, _relative(measure))) is not None:
+                self._problem((*at, index), *unfit)
+            elif measure in found[:index]:
+                self._problem((*at, index), f"`{measure.name}` is listed twice", "leave one out")
         tolerance: float | None = DEFAULT_TOLERANCE
         if "tolerance" in settings:
             tolerance = self._percent(settings["tolerance"], (*route, "tolerance"))
@@ -211,18 +216,19 @@ class _Reader:
             self._problem(route, error.what, f"{error.fix}, and {_JOINT}")
             return None
 
-    def _quantity(self, text: str, dimension: Dimension, route: Route) -> float | None:
+    def _quantity(self, text: str, dimension: Dimension, route: Route, *, fix: str | None = None) -> float | None:
         try:
             return parse_quantity(text, dimension, where=spelled(route))
         except UsageError as error:
-            self._problem(route, error.what, error.fix or "correct it")
+            self._problem(route, error.what, fix or error.fix or "correct it")
             return None
 
     def _text(self, root: Mapping[str, Any], key: str) -> str | None:
         given = root.get(key)
         if given is None or (isinstance(given, str) and given.strip()):
             return given
-        self._problem((key,), f"{shown(given)} is no text", "put it in quotes, or leave it out")
+        what = "is empty" if isinstance(given, str) else f"{shown(given)} is no text"
+        self._problem((key,), what, "put it in quotes, or leave it out")
         return None
 
     def _count(self, root: Mapping[str, Any], key: str, default: int, *, least: int) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.gate_file import GateFile, load_gate_file
@@ -114,6 +114,17 @@ def test_a_campaign_is_found_beside_the_file(tmp_path: Path) -> None:
         ("rules:\n  - sci_g_per_1k: {max_increase: 1%}\n", "bound energy_j_per_inference"),
         ("rules:\n  - not_dominated: [latency_p50]\n", "list two or more"),
         ("rules:\n  - not_dominated: {among: [latency_p50, quality], tolerance: 2}\n", "write 2%"),
+        (
+            "rules:\n  - not_dominated: [quality, latency_p50, quality]\n",
+            "rules[0].not_dominated[2] (line 2): `quality`",
+        ),
+        ("rules:\n  - not_dominated: [latency_p50, sci_g_per_1k]\n", "bound energy_j_per_inference"),
+        ("rules:\n  - not_dominated: [latency_p50, quality_drop]\n", "write `quality: {max_drop: 0.5}`"),
+        ("rules:\n  - latency_p50: {max_increase: much%}\n", "give a percentage, as 5%"),
+        ("rules:\n  - latency_p50: {max_increase: 20000%}\n", "give 10000% or less"),
+        ("rules:\n  - quality:\n", "write `quality: {max_drop: 0.5}`"),
+        ("campaign: ''\nrules: {latency_p50: {max: 1s}}\n", "is empty"),
+        ("rules:\n  - 5: {max: 1ms}\n", "the key 5 is no text"),
         ("rules:\n  - not_dominated: {amon: [latency_p50, quality]}\n", "did you mean `among`?"),
         ("blocks: 1\nrules: {latency_p50: {max: 1s}}\n", "give 2 to 1000"),
         ("confirm_blocks: yes\nrules: {latency_p50: {max: 1s}}\n", "yes is no number of blocks"),
@@ -175,3 +186,25 @@ def test_any_values_give_rules_or_one_message(seed: int) -> None:
         found = load_gate_file(source)
         assert found.policy.rules
         assert all(rule.limit >= 0 for rule in found.policy.rules)
+
+
+BITES = (
+    b"\x00", b"\xff", b"\t", b"\n", b": ", b"- ", b"[", b"]", b"{", b"}", b"&a ", b"*a", b"!!int ", b"'", b'"', b"%",
+    b"---\n", b"<<: ", b"? ", b"|\n", b"#", b"@", b"1e999", b".nan", b"null", b"5%",
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_any_bytes_give_rules_or_one_message(tmp_path: Path, seed: int) -> None:
+    """However a file's bytes are broken, there are rules or a ConfigError, and nothing else."""
+    rng = random.Random(seed)
+    text = WHOLE.encode()
+    for _ in range(rng.randint(1, 8)):
+        at = rng.randrange(len(text) + 1)
+        text = text[:at] + rng.choice(BITES) * rng.randint(0, 2) + text[at + rng.randint(0, 6) :]
+    file = tmp_path / "gate.yaml"
+    file.write_bytes(text)
+    with suppress(ConfigError):
+        found = load_gate_file(file)
+        assert found.policy.rules
