@@ -16,7 +16,7 @@ from collectors.host import fingerprint
 from harness.agent import LIBRARIES
 from tests.bench.figure import Figure, markdown
 
-BENCHES = ("load", "overhead", "perturbation", "quickstart", "rapl", "store", "waveforms")
+BENCHES = ("html", "load", "overhead", "perturbation", "quickstart", "rapl", "store", "waveforms")
 
 
 def main(names: list[str]) -> int:
