@@ -73,7 +73,7 @@ def drop(head: Floats, base: Floats, *, bound: float, scale: float, confidence: 
             changed=changed,
             test=wide.method,
         )
-    standard_error = (wide.hi - wide.lo) / (2 * float(scipy_stats.norm.ppf((1 + confidence) / 2)))
+    standard_error = _standard_error(wide.lo, wide.hi, confidence)
     if wide.method.startswith("McNemar"):
         p_beyond = max(_sign_p(wide.gained, changed), _normal_p(wide.delta - bound / scale, standard_error))
         p_better = max(_sign_p(wide.lost, changed), _normal_p(-wide.delta - bound / scale, standard_error))
@@ -103,6 +103,7 @@ class Level:
     hi: float | None
     one_sided_lo: float | None
     p_below: float | None
+    standard_error: float | None
     n: int
     test: str
 
@@ -124,11 +125,21 @@ def level(scores: Floats, *, bound: float, confidence: float) -> Level:
             hi=float(wide.high),
             one_sided_lo=float(narrow.low),
             p_below=float(test.pvalue),
+            standard_error=_standard_error(float(wide.low), float(wide.high), confidence),
             n=n,
             test="exact binomial",
         )
     if n < MIN_SCORED_EXAMPLES:
-        return Level(value=mean, lo=None, hi=None, one_sided_lo=None, p_below=None, n=n, test="too few examples")
+        return Level(
+            value=mean,
+            lo=None,
+            hi=None,
+            one_sided_lo=None,
+            p_below=None,
+            standard_error=None,
+            n=n,
+            test="too few examples",
+        )
     lo, hi, _ = bootstrap_mean(scores, confidence=confidence)
     one_sided_lo, _, _ = bootstrap_mean(scores, confidence=2 * confidence - 1)
     return Level(
@@ -137,9 +148,15 @@ def level(scores: Floats, *, bound: float, confidence: float) -> Level:
         hi=hi,
         one_sided_lo=one_sided_lo,
         p_below=_bootstrap_p(bound - scores),
+        standard_error=_standard_error(lo, hi, confidence),
         n=n,
         test="bootstrap",
     )
+
+
+def _standard_error(lo: float, hi: float, confidence: float) -> float:
+    """What a normal with such an interval has."""
+    return (hi - lo) / (2 * float(scipy_stats.norm.ppf((1 + confidence) / 2)))
 
 
 def _sign_p(gained: int, changed: int) -> float:

@@ -39,7 +39,7 @@ def decide_joint(rule: Rule, pair: Pair, parts: Sequence[Tested]) -> Finding:
         confirmed=None,
         test="",
         method=None,
-        blocks=max(part.finding.blocks for part in parts),
+        blocks=max((part.finding.blocks for part in parts if part.shifts is not None), default=0),
         more_blocks_tell=any(part.finding.more_blocks_tell for part in parts),
     )
     if Verdict.NO_BASELINE in verdicts:

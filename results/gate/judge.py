@@ -18,10 +18,10 @@ from results.gate.asking import axes, examine
 from results.gate.effects import POWER
 from results.gate.finding import Finding, Verdict
 from results.gate.joint import decide_joint
-from results.gate.rules import RELATIVE, Bound, Policy
+from results.gate.rules import Bound, Policy
+from results.gate.sentences import allowed, in_words, measured
 from results.gate.sides import Pair
 from results.gate.tested import ASK_REPORT, Tested
-from results.quality import is_fraction
 from results.records import Arm
 from results.stats import benjamini_hochberg
 
@@ -71,15 +71,14 @@ def _decide(policy: Policy, one: Tested, asked: int) -> Tested:
     """The verdict on one question, with its reason and what to do next; ``asked`` is how many were tested together."""
     if one.is_settled:
         return one
-    alpha = policy.false_discovery_rate / max(asked, 1)
     finding = replace(
         one.finding,
         p=one.p,
         p_adjusted=one.p_adjusted,
-        smallest_detectable=_detectable(one, alpha),
+        smallest_detectable=_detectable(one, _level(policy, asked)),
     )
-    found = _conclude(policy, replace(one, finding=finding), alpha)
-    told = f"{_measured(one)}: {found.reason}" + (f"; {one.trouble}" if one.trouble else "")
+    found = _conclude(policy, replace(one, finding=finding), asked)
+    told = f"{measured(one.finding)}: {found.reason}" + (f"; {one.trouble}" if one.trouble else "")
     concluded = replace(
         finding,
         verdict=found.verdict,
@@ -98,31 +97,32 @@ class _Conclusion:
     more_blocks_tell: bool = False
 
 
-def _conclude(policy: Policy, one: Tested, alpha: float) -> _Conclusion:
+def _conclude(policy: Policy, one: Tested, asked: int) -> _Conclusion:
     is_sure = one.p_adjusted is not None and one.p_adjusted <= policy.false_discovery_rate
     if one.is_beyond and is_sure:
-        return _beyond(one)
+        return _beyond(policy, one)
     if one.is_within:
         return _within(one)
     return _Conclusion(
         verdict=Verdict.INCONCLUSIVE,
-        reason=_unsure(one),
-        next_step=_more(one, alpha, policy),
+        reason=_unsure(one, asked),
+        next_step=_more(one, _level(policy, asked), policy),
         more_blocks_tell=one.shifts is not None,
     )
 
 
-def _beyond(one: Tested) -> _Conclusion:
+def _beyond(policy: Policy, one: Tested) -> _Conclusion:
     """Regressed, if nothing speaks against it."""
-    finding, allowed = one.finding, _allowed(one.finding)
-    unsure, reason = None, f"beyond {allowed}"
+    finding, limit = one.finding, allowed(one.finding)
+    unsure, reason = None, f"beyond {limit}"
     if finding.control is not None and not finding.control.is_clean:
         unsure = f"{reason}, but the base differs as much from itself"
         step = _TOO_NOISY
     elif one.needs_control and finding.control is None:
         unsure, step = f"{reason}, and no control tells whether the host does as much", "run the gate again"
     elif one.needs_confirmation and finding.confirmed is None:
-        unsure, step = f"{reason}, not confirmed yet", "the second stage confirms it or does not"
+        how = "run the gate again" if policy.confirm_blocks else "raise `confirm_blocks:`"
+        unsure, step = f"{reason}, not confirmed yet", f"a second stage has to confirm it: {how}"
     elif one.needs_confirmation and not finding.confirmed:
         unsure, step = f"{reason} in all, but not in the second stage by itself", "run the gate again"
     if unsure is not None:
@@ -139,17 +139,22 @@ def _beyond(one: Tested) -> _Conclusion:
 
 def _within(one: Tested) -> _Conclusion:
     """Pass or improved, unless trials failed."""
-    finding, allowed = one.finding, _allowed(one.finding)
+    finding, limit = one.finding, allowed(one.finding)
     if one.trouble and one.shifts is not None:
         step = f"see why trials failed: {ASK_REPORT}"
-        return _Conclusion(verdict=Verdict.INCONCLUSIVE, reason=f"within {allowed} where it ran", next_step=step)
+        return _Conclusion(verdict=Verdict.INCONCLUSIVE, reason=f"within {limit} where it ran", next_step=step)
     is_sure = one.p_better_adjusted is not None and one.p_better_adjusted <= IMPROVED_LEVEL
     if one.is_better and is_sure:
         if finding.control is not None and not finding.control.is_clean:
             reason = "better by more than the bound, but the base differs as much from itself"
             return _Conclusion(verdict=Verdict.INCONCLUSIVE, reason=reason, next_step=_TOO_NOISY, more_blocks_tell=True)
         return _Conclusion(verdict=Verdict.IMPROVED, reason="better by more than the bound")
-    return _Conclusion(verdict=Verdict.PASS, reason=f"within {allowed}")
+    return _Conclusion(verdict=Verdict.PASS, reason=f"within {limit}")
+
+
+def _level(policy: Policy, asked: int) -> float:
+    """The p at which one finding among so many tests is significant by itself."""
+    return policy.false_discovery_rate / max(asked, 1)
 
 
 def _detectable(one: Tested, alpha: float) -> float | None:
@@ -160,10 +165,10 @@ def _detectable(one: Tested, alpha: float) -> float | None:
     if one.answers_error is None:
         return None
     reach = float(scipy_stats.norm.isf(alpha) + scipy_stats.norm.ppf(POWER))
-    return one.bound + reach * one.answers_error
+    return one.bound + one.scale.sign * reach * one.answers_error
 
 
-def _unsure(one: Tested) -> str:
+def _unsure(one: Tested, asked: int) -> str:
     """Why neither was shown, and what could have been."""
     finding = one.finding
     found, smallest = finding.effect, finding.smallest_detectable
@@ -172,9 +177,14 @@ def _unsure(one: Tested) -> str:
         return (
             f"{finding.blocks} {f'{noun[0]} is' if finding.blocks == 1 else f'{noun[1]} are'} too few for an interval"
         )
-    reason = f"neither within nor beyond {_allowed(finding)} for sure"
+    if one.is_beyond:
+        among = f"among {asked} tests" if asked > 1 else "enough"
+        return (
+            f"beyond {allowed(finding)}, but not significant {among}: p = {one.p_adjusted or 1.0:.2g} after correction"
+        )
+    reason = f"neither within nor beyond {allowed(finding)} for sure"
     if smallest is not None:
-        return f"{reason}; {_in_words(finding, smallest)} could have been found"
+        return f"{reason}; {in_words(finding, smallest)} could have been found"
     if one.shifts is not None:
         return f"{reason}; {finding.blocks} blocks could have shown none beyond it, however large"
     return reason
@@ -196,45 +206,3 @@ def _more(one: Tested, alpha: float, policy: Policy) -> str:
     if needed <= one.shifts.n:
         return "run it again with more blocks: `blocks:` and `confirm_blocks:` in the rules"
     return f"about {needed} blocks would tell: raise `confirm_blocks:`, or make trials longer"
-
-
-def _measured(one: Tested) -> str:
-    """The effect and its interval, as ``+4.8% (+3.9% to +5.6%)``."""
-    finding = one.finding
-    effect = finding.effect
-    assert effect is not None, "what was tested has an effect"
-    told = _in_words(finding, effect.value)
-    if effect.lo is None or effect.hi is None:
-        return told
-    if finding.rule.bound is not Bound.MAX_DROP:
-        return f"{told} ({_in_words(finding, effect.lo)} to {_in_words(finding, effect.hi)})"
-    if effect.lo < 0.0 < effect.hi:
-        return f"{told} ({effect.lo:+.3g} to {effect.hi:+.3g})"
-    least, most = sorted((abs(effect.lo), abs(effect.hi)))
-    return f"{told} ({least:.3g} to {most:.3g})"
-
-
-def _in_words(finding: Finding, value: float) -> str:
-    """A value in the effect's scale."""
-    rule = finding.rule
-    if rule.bound is Bound.MAX_DROP:
-        return f"{abs(value):.3g}{_points(finding)} {'lost' if value >= 0 else 'gained'}"
-    if rule.bound in RELATIVE:
-        return f"{value:+.1%}"
-    return f"{value:.4g} {finding.unit}".removesuffix(" 1")
-
-
-def _allowed(finding: Finding) -> str:
-    rule = finding.rule
-    match rule.bound:
-        case Bound.MAX_INCREASE | Bound.MAX_DECREASE:
-            return f"the {rule.limit:.1%} allowed"
-        case Bound.MAX_DROP:
-            return f"the drop of {rule.limit:g}{_points(finding)} allowed"
-        case _:
-            return f"the limit of {rule.limit:.4g} {finding.unit}".removesuffix(" 1")
-
-
-def _points(finding: Finding) -> str:
-    """Quality's unit, where it is a share: points."""
-    return " points" if is_fraction((finding.base_value, finding.head_value)) else ""

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from results.gate import answers
+from results.gate.effects import Scale
 from results.gate.finding import Finding, Interval, Verdict
 from results.gate.rules import Bound, Policy, Rule
 from results.gate.sides import Pair, Side
@@ -90,5 +91,7 @@ def _quality_level(begun: Finding, rule: Rule, scores: Floats, turn: float, poli
         p=found.p_below,
         is_beyond=found.hi is not None and found.hi < least,
         is_within=found.one_sided_lo is not None and found.one_sided_lo >= least,
+        answers_error=found.standard_error,
         bound=rule.limit,
+        scale=Scale(sign=-int(turn), is_log=False),
     )

@@ -43,7 +43,7 @@ def test_a_change_beyond_the_bound_regresses_once_a_second_stage_confirms_it() -
     assert both.effect.lo is not None
     assert 0.09 < both.effect.lo < both.effect.value
     assert both.reason.startswith("+10.0% (")
-    assert "beyond the 2.0% allowed, confirmed by the second stage" in both.reason
+    assert "beyond the 2% allowed, confirmed by the second stage" in both.reason
     assert (both.base_value, both.unit, both.blocks, both.test) == (1e-3, "s", 16, "exact signed-rank")
 
 
@@ -52,7 +52,7 @@ def test_a_change_within_the_bound_passes_in_the_first_stage() -> None:
     finding = _one(policy(SLOWER), pair(_around(0.001, 6), _flat(6), _flat(6)))
 
     assert (finding.verdict, unresolved([finding])) == (Verdict.PASS, ())
-    assert finding.reason.endswith("within the 2.0% allowed")
+    assert finding.reason.endswith("within the 2% allowed")
     assert finding.next_step == ""
 
 
@@ -198,7 +198,7 @@ def test_an_absolute_limit_needs_no_base() -> None:
     assert over.verdict is Verdict.REGRESSED
     assert over.effect is not None
     assert over.effect.value == pytest.approx(1e-3, rel=0.01)
-    assert over.reason.endswith("beyond the limit of 0.0009 s, confirmed by the second stage")
+    assert over.reason.endswith("beyond the limit of 900 µs, confirmed by the second stage")
     assert under.verdict is Verdict.PASS
 
 
