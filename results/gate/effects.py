@@ -31,6 +31,8 @@ POWER: Final = 0.8
 _MAD: Final = 1.4826
 """A normal's standard deviation over its median absolute deviation."""
 FEWEST_FOR_SPREAD: Final = 3
+ROUNDING: Final = 1e-9
+"""Shifts that lie so near to a bound are the bound: what is just allowed is allowed, whatever its binary digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +115,11 @@ class OneByOne:
 
     def p_beyond(self, bound: float) -> float:
         """Signed-rank, one-sided."""
-        return signed_rank_greater(self.values - bound)
+        return signed_rank_greater(_apart(self.values, bound))
 
     def p_below(self, bound: float) -> float:
         """Signed-rank, one-sided."""
-        return signed_rank_greater(bound - self.values)
+        return signed_rank_greater(-_apart(self.values, bound))
 
     def smallest_p(self) -> float:
         """All signs alike."""
@@ -165,11 +167,11 @@ class TwoGroups:
 
     def p_beyond(self, bound: float) -> float:
         """Mann–Whitney, one-sided."""
-        return mann_whitney_greater(self.above - bound, self.below)
+        return mann_whitney_greater(_rounded(self.above - bound), _rounded(self.below))
 
     def p_below(self, bound: float) -> float:
         """Mann–Whitney, one-sided."""
-        return mann_whitney_greater(self.below + bound, self.above)
+        return mann_whitney_greater(_rounded(self.below + bound), _rounded(self.above))
 
     def smallest_p(self) -> float:
         """All of one group above all of the other."""
@@ -203,6 +205,17 @@ def spread(values: Floats) -> float:
 def logs(values: Sequence[float]) -> Floats:
     """Natural logarithms of positive values."""
     return np.log(np.asarray(values, dtype=np.float64))
+
+
+def _apart(values: Floats, bound: float) -> Floats:
+    """Distances from a bound; exactly 0 where they are nothing but rounding."""
+    distances = values - bound
+    return np.where(np.abs(distances) <= ROUNDING, 0.0, distances)
+
+
+def _rounded(values: Floats) -> Floats:
+    """Values in steps of :data:`ROUNDING`, so that equal ones are ties."""
+    return np.rint(values / ROUNDING)
 
 
 def _reach(alpha: float) -> float:

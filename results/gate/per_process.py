@@ -16,7 +16,7 @@ import numpy as np
 from results.choice.measures import ENERGY, TOKEN_ENERGY, Measure
 from results.derived import Estimate
 from results.facts import OBTAINED_VARIOUSLY, by_block, in_pairs
-from results.gate.effects import OneByOne, Scale, Shifts, TwoGroups, logs
+from results.gate.effects import ROUNDING, OneByOne, Scale, Shifts, TwoGroups, logs
 from results.gate.finding import Control, Finding, Interval, Verdict
 from results.gate.rules import RELATIVE, Bound, Policy, Rule
 from results.gate.sides import Pair
@@ -71,7 +71,7 @@ def examine_process(begun: Finding, rule: Rule, measure: Measure, pair: Pair, po
         base_value=base if metric == measure.name else None,
         effect=_effect(shifts.centre(), interval, found.scale),
         blocks=shifts.n,
-        confirmed=None if second is None else second.centre() > bound,
+        confirmed=None if second is None else second.centre() > bound + ROUNDING,
         control=_control(rule, measure, metric, pair, policy) if is_relative and pair.is_paired else None,
         test=shifts.test,
         method=_method(metric, pair),
@@ -80,10 +80,10 @@ def examine_process(begun: Finding, rule: Rule, measure: Measure, pair: Pair, po
         finding=finding,
         p=shifts.p_beyond(bound),
         p_better=shifts.p_below(-bound) if is_relative else None,
-        is_beyond=interval is not None and interval[0] > bound,
-        is_within=narrow is not None and narrow[1] <= bound,
-        is_better=is_relative and interval is not None and interval[1] < -bound,
-        may_be_better=interval is None or interval[0] < -bound,
+        is_beyond=interval is not None and interval[0] > bound + ROUNDING,
+        is_within=narrow is not None and narrow[1] <= bound + ROUNDING,
+        is_better=is_relative and interval is not None and interval[1] < -bound - ROUNDING,
+        may_be_better=interval is None or interval[0] < -bound - ROUNDING,
         needs_confirmation=pair.is_paired,
         needs_control=is_relative and pair.is_paired,
         shifts=shifts,
@@ -206,7 +206,7 @@ def _control(rule: Rule, measure: Measure, metric: str, pair: Pair, policy: Poli
     shifts, bound = found.shifts, found.bound
     interval = shifts.interval(policy.confidence)
     p = min(shifts.p_beyond(bound), shifts.p_below(-bound))
-    is_apart = interval is not None and (interval[0] > bound or interval[1] < -bound)
+    is_apart = interval is not None and max(interval[0] - bound, -bound - interval[1]) > ROUNDING
     is_clean = not (is_apart and p <= policy.false_discovery_rate)
     return Control(effect=_effect(shifts.centre(), interval, found.scale), is_clean=is_clean)
 
