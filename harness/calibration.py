@@ -63,11 +63,15 @@ def calibrate(  # noqa: PLR0913 - a notebook's entry point: every keyword has a 
     rule = Rule(bound=Bound.MAX_INCREASE, limit=DEFAULT_TOLERANCE, measure=find_measure("latency_p50", where=""))
     every = Policy(rules=(rule,), blocks=blocks, confirm_blocks=0)
     run = run_paired(
-        every, _against_itself(source, overrides, trust=trust), db=store_path, progress=progress or Silent()
+        every,
+        _against_itself(source, overrides, trust=trust),
+        db=store_path,
+        progress=progress or Silent(),
+        all_controls=True,
     )
     pairs = pairs_of_run(load_facts(store_of(store_path), run.campaign_id))
     asked = policy or Policy(rules=())
-    found = noises([pair for pair in pairs if pair.base is not None], policy=asked)
+    found = noises([pair for pair in pairs if pair.base is not None and pair.control is not None], policy=asked)
     if not found:
         fix = f"see why by `joulemark report {run.campaign_id}`"
         raise NoBaselineError("no arm ran often enough to tell its noise", fix=fix)

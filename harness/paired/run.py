@@ -24,7 +24,7 @@ from harness.lane.owner import Lane
 from harness.locks import holder, host_lock_path, locked, run_lock_path
 from harness.paired.book import Book, baseline
 from harness.paired.matchup import LaneOrder, Matchup
-from harness.paired.schedule import Due, Group, Stage, cell, dues, groups
+from harness.paired.schedule import Due, Group, Stage, cell, controlled, dues, groups
 from harness.runner import run_name, store_of
 from results.errors import FleetError, JoulemarkError, StoreError, UsageError
 from results.facts import load_facts
@@ -67,8 +67,16 @@ class Sides:
     notes: tuple[str, ...] = ()
 
 
-def run_paired(policy: Policy, matchup: Matchup, *, db: Path, progress: Progress) -> Paired:
+def run_paired(policy: Policy, matchup: Matchup, *, db: Path, progress: Progress, all_controls: bool = False) -> Paired:
     """Run two sides against each other.
+
+    Args:
+        policy: the rules and how many blocks.
+        matchup: the two sides, and where they run.
+        db: the store.
+        progress: told what happens, between trials.
+        all_controls: whether every base runs once more in the first stage too, and not one of each workload, scenario
+            and device.
 
     Raises:
         UsageError: if no rule covers an arm, the head cannot be loaded or built as asked, or the store not written.
@@ -81,6 +89,8 @@ def run_paired(policy: Policy, matchup: Matchup, *, db: Path, progress: Progress
         head = sides.plans[Role.HEAD]
         arms = {role: [record.arm for record in plan.arms] for role, plan in sides.plans.items()}
         made = groups(policy, arms[Role.HEAD], arms[Role.BASE], base_variant=matchup.base_variant)
+        if all_controls:
+            made = controlled(made)
         if not made:
             raise _nothing_covered(policy, arms[Role.HEAD])
         record = stack.enter_context(_claimed(store, _identify(policy, matchup, sides, made)))

@@ -115,6 +115,11 @@ def groups(
     return tuple(found)
 
 
+def controlled(made: Iterable[Group]) -> tuple[Group, ...]:
+    """The groups with a control for every base of which something timed is asked."""
+    return tuple(replace(group, has_control=group.is_timed and group.base is not None) for group in made)
+
+
 def counterpart(head: Arm, bases: Iterable[Arm], base_variant: str | None = None) -> Arm | None:
     """The base's arm that a head's is held against; a variant's engine may have changed between the two."""
     wanted = base_variant or head.variant

@@ -93,7 +93,7 @@ def noises(pairs: Sequence[Pair], *, policy: Policy, draws: int = DRAWS, seed: i
     """The noise of every figure that a process tells of every arm.
 
     Args:
-        pairs: each arm's two equal sides.
+        pairs: each arm's two equal sides and a control, without which the judge convicts nobody.
         policy: whose blocks and false discovery rate gates have; its rules are not asked.
         draws: gates to draw for each tolerance.
         seed: of the draws.
@@ -179,29 +179,30 @@ def _kept(pair: Pair, rule: Rule, policy: Policy, draws: int, seed: int) -> Kept
 
 
 def drawn_gate(policy: Policy, pair: Pair, generator: np.random.Generator) -> Finding:
-    """One staged gate of one rule on blocks drawn with replacement from a pair's, sides swapped by chance.
+    """One staged gate of one rule on blocks drawn with replacement from a pair's, whose sides are swapped by chance.
 
-    The control, where there is one, stays with its block. The second stage is drawn apart, and only where the judge
-    asks for it.
+    The control stays with its block. The second stage is drawn apart, and judged only where the judge asks for it. The
+    two sides change places for a whole gate or not at all: were they swapped block by block, every difference would be
+    symmetric by chance alone, an exact test would be right by construction, and no noise could raise a false alarm.
     """
     blocks = sorted({e.block for e in pair.head.estimates})
     drawn = generator.choice(blocks, policy.blocks + policy.confirm_blocks)
-    swaps = generator.random(drawn.size) < 0.5
+    swap = bool(generator.random() < 0.5)
     for count in (policy.blocks, drawn.size):
-        (finding,) = judge(policy, [redrawn(pair, drawn[:count], swaps[:count])])
+        (finding,) = judge(policy, [redrawn(pair, drawn[:count], swap=swap)])
         if not unresolved([finding]):
             break
     return finding
 
 
-def redrawn(pair: Pair, drawn: Sequence[int] | np.ndarray, swaps: Sequence[bool] | np.ndarray) -> Pair:
-    """A pair of other blocks, numbered anew; where ``swaps`` says so the two sides change places."""
+def redrawn(pair: Pair, drawn: Sequence[int] | np.ndarray, *, swap: bool = False) -> Pair:
+    """A pair of other blocks, numbered anew; its two sides change places if ``swap``."""
     assert pair.base is not None, "blocks are drawn of pairs"
     sides = [_by_block(side) for side in (pair.head, pair.base)]
     control = _by_block(pair.control) if pair.control is not None else {}
+    first, second = (sides[1], sides[0]) if swap else (sides[0], sides[1])
     head, base, again = [], [], []
-    for number, (block, swap) in enumerate(zip(drawn, swaps, strict=True)):
-        first, second = (sides[1], sides[0]) if swap else (sides[0], sides[1])
+    for number, block in enumerate(drawn):
         head += [replace(e, block=number, session="") for e in first.get(int(block), ())]
         base += [replace(e, block=number, session="") for e in second.get(int(block), ())]
         again += [replace(e, block=number, session="") for e in control.get(int(block), ())]

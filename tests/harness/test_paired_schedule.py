@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.paired.schedule import Due, Group, Stage, counterpart, dues, groups
+from harness.paired.schedule import Due, Group, Stage, controlled, counterpart, dues, groups
 from results.choice.measures import find_measure
 from results.gate.rules import Bound, Policy, Rule
 from results.gate.sides import Role
@@ -13,6 +13,7 @@ ARM = Arm(workload="net", variant="fp32", engine="torch", scenario="single-strea
 INT8 = replace(ARM, variant="int8", engine="onnxruntime")
 OFFLINE = replace(ARM, scenario="offline")
 BOTH = (ARM, INT8, OFFLINE)
+NEW = replace(ARM, variant="new")
 FIRST = Stage(first=0, blocks=4)
 SECOND = Stage(first=4, blocks=4, is_second=True)
 
@@ -65,6 +66,14 @@ def test_one_base_a_cell_is_its_own_control_and_in_the_second_stage_every_base_i
     assert [group.has_control for group in made] == [True, False, True]
     controls = {one.key.arm.variant for one in planned(made, SECOND) if one.role is Role.CONTROL}
     assert controls == {"fp32@control", "int8@control"}
+
+
+def test_every_base_can_have_a_control_from_the_first_stage_on() -> None:
+    """All that have a base and are timed; a size has nothing to be controlled for."""
+    made = controlled(groups(policy(rule()), [*BOTH, NEW], BOTH))
+    assert [group.has_control for group in made] == [True, True, True, False]
+    sizes = controlled(groups(policy(rule("artifact_bytes")), BOTH, BOTH))
+    assert [group.has_control for group in sizes] == [False, False, False]
 
 
 def test_a_control_runs_its_bases_artifact_and_judges_nothing() -> None:
