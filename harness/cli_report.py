@@ -5,7 +5,6 @@ It must not decide anything that a notebook would want to decide as well.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,6 @@ from results.errors import UsageError
 
 if TYPE_CHECKING:
     from results.expected import Expected
-    from results.reader import Reader
     from results.report.detail import Detail
     from results.report.summary import Report
 
@@ -57,6 +55,9 @@ def _what_if_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Write one HTML file with charts, which loads nothing; - for standard output.",
 )
+@click.option(
+    "--full", is_flag=True, help="Everything: trade-offs, spread of latency, power over time, other grids, history."
+)
 @click.option("--techniques", is_flag=True, help="One row a technique, side by side, with what really ran.")
 @click.option(
     "--expect",
@@ -75,8 +76,10 @@ def report_command(
     forms = {"--json": as_json, "--markdown": markdown is not None, "--html": html is not None}
     if len(given := [form for form, wanted in forms.items() if wanted]) > 1:
         raise UsageError("a report has one form at a time", where=given[-1], fix=f"give {' or '.join(given)}")
-    techniques, expect = options.pop("techniques"), options.pop("expect")
+    techniques, expect, full = (options.pop(name) for name in ("techniques", "expect", "full"))
     if techniques:
+        if full:
+            raise UsageError("techniques are told whole", where="--full", fix="leave out --full or --techniques")
         if odd := [f"--{name.replace('per_kwh', 'price')}" for name, value in options.items() if value is not None]:
             raise UsageError("techniques are told as they are stored", where=odd[0], fix=f"leave out {', '.join(odd)}")
         if html is not None:
@@ -90,11 +93,11 @@ def report_command(
         _write_html(html, db, campaign_id, **options)
         return
     if markdown is None:
-        show_report(db, campaign_id, as_json=as_json, **options)
+        show_report(db, campaign_id, as_json=as_json, full=full, **options)
         return
-    from results.report import markdown as renderer
+    from results.report.full import to_markdown
 
-    _write(markdown, renderer.render(_report(db, campaign_id, **options)))
+    _write(markdown, to_markdown(*_with_detail(db, campaign_id, **options)))
 
 
 def _write(markdown: Any, text: str) -> None:
@@ -106,27 +109,23 @@ def _write(markdown: Any, text: str) -> None:
 
 def _write_html(file: Path, db: Path, campaign_id: str | None, **otherwise: Any) -> None:
     """Write the report of a campaign with its detail, as a file that is whole or not there."""
-    from results import connect
     from results.report.html.page import render
 
-    report = _report(db, campaign_id, **otherwise)
-    with connect(db) as reader:
-        detail = _detail(reader, report, db)
-    page = render(report, detail)
+    page = render(*_with_detail(db, campaign_id, **otherwise))
     if str(file) == "-":
         click.echo(page, nl=False)
     else:
         write_whole(file, page)
 
 
-def _detail(reader: Reader, report: Report, db: Path) -> Detail:
-    """What is shown beside the tables."""
-    from results.report.detail_reader import build_detail
-    from results.report.histories import histories
+def _with_detail(db: Path, campaign_id: str | None, **otherwise: Any) -> tuple[Report, Detail]:
+    """A report, and all that is shown beside its tables."""
+    from harness.report_detail import detail_of
+    from results import connect
 
-    this = report.provenance.campaign_id
-    again = ("joulemark", "report", this, "--db", str(db), "--html", "report.html")
-    return build_detail(reader, this, histories=histories(reader, this), commands=(shlex.join(again),))
+    report = _report(db, campaign_id, **otherwise)
+    with connect(db) as reader:
+        return report, detail_of(reader, report, db=db)
 
 
 def _show_techniques(db: Path, campaign_id: str | None, expect: Path | None, markdown: Any, *, as_json: bool) -> int:
@@ -161,15 +160,22 @@ def _expected(file: Path) -> Expected:
     return parse(document.root, document.where)
 
 
-def show_report(db: Path, campaign_id: str | None, *, as_json: bool, **otherwise: Any) -> None:
-    """Print the report of a campaign."""
-    from results.report import json_document, terminal
+def show_report(db: Path, campaign_id: str | None, *, as_json: bool, full: bool = False, **otherwise: Any) -> None:
+    """Print the report of a campaign: what helps at a glance, or in ``full``; as JSON, always all of it."""
+    from results import connect
+    from results.report import full as renderer
+    from results.report import json_document
+    from results.report.detail_reader import read_fronts
 
-    report = _report(db, campaign_id, **otherwise)
     if as_json:
-        print_json(json_document.render(report))
+        print_json(json_document.render(*_with_detail(db, campaign_id, **otherwise)))
+    elif full:
+        renderer.show(*_with_detail(db, campaign_id, **otherwise), Screen())
     else:
-        terminal.render(report, Screen())
+        report = _report(db, campaign_id, **otherwise)
+        with connect(db) as reader:
+            fronts = read_fronts(reader, report.provenance.campaign_id)
+        renderer.show_glance(report, fronts, Screen())
 
 
 def _report(

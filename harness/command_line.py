@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 
 from results.errors import JoulemarkError, UsageError
+from results.report.plain import degrade, is_plain
 
 DEBUG_VARIABLE: Final = "JOULEMARK_DEBUG"
 INTERRUPTED: Final = 130
@@ -109,7 +110,14 @@ def write_whole(file: Path, text: str) -> None:
 
 
 class Screen(Console):
-    """A console that leaves it to the command what a closed pipe means, where rich would exit with 1: a regression."""
+    """A console that leaves it to the command what a closed pipe means, where rich would exit with 1: a regression.
+
+    A terminal that does not know our characters gets others in their place.
+    """
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        degrade(sys.stderr if stderr else sys.stdout)
+        super().__init__(stderr=stderr, width=width)
 
     def on_broken_pipe(self) -> None:
         """Let the command decide."""
@@ -123,5 +131,5 @@ def hush() -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print a document of plain values."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """Print a document of plain values, with JSON's own escapes where the terminal lacks characters."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=is_plain(sys.stdout), default=str))

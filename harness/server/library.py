@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from results.report.summary import Ended
 
 if TYPE_CHECKING:
     from results.reader import Reader
+    from results.report.detail import Detail
     from results.report.summary import Report
 
 Form = Literal["html", "json", "md"]
@@ -190,39 +190,32 @@ def _undisturbing(*, at_once: bool) -> Iterator[None]:
         yield
 
 
-def _report(db: Path, campaign_id: str) -> Report:
+def _report(db: Path, campaign_id: str) -> tuple[Report, Detail]:
+    from harness.report_detail import detail_of
     from results import connect
     from results.report.model import build
 
     with connect(db, retry_s=REPORT_PATIENCE_S) as reader:
-        return build(reader, campaign_id)
+        report = build(reader, campaign_id)
+        return report, detail_of(reader, report, db=db)
 
 
 def _json(db: Path, campaign_id: str) -> bytes:
     from results.report import json_document
 
-    return json.dumps(json_document.render(_report(db, campaign_id)), indent=2, ensure_ascii=False).encode()
+    return json.dumps(json_document.render(*_report(db, campaign_id)), indent=2, ensure_ascii=False).encode()
 
 
 def _markdown(db: Path, campaign_id: str) -> bytes:
-    from results.report import markdown
+    from results.report.full import to_markdown
 
-    return markdown.render(_report(db, campaign_id)).encode()
+    return to_markdown(*_report(db, campaign_id)).encode()
 
 
 def _html(db: Path, campaign_id: str) -> bytes:
-    from results import connect
-    from results.report.detail_reader import build_detail
-    from results.report.histories import histories
     from results.report.html.page import render
-    from results.report.model import build
 
-    again = ("joulemark", "report", campaign_id, "--db", str(db), "--html", "report.html")
-    with connect(db, retry_s=REPORT_PATIENCE_S) as reader:
-        report = build(reader, campaign_id)
-        told = histories(reader, campaign_id)
-        detail = build_detail(reader, campaign_id, histories=told, commands=(shlex.join(again),))
-    return render(report, detail).encode()
+    return render(*_report(db, campaign_id)).encode()
 
 
 _FORMS: Final[Mapping[Form, Callable[[Path, str], bytes]]] = {"html": _html, "json": _json, "md": _markdown}

@@ -10,17 +10,25 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from results.report.detail import Detail
 from results.report.summary import Report, answer
 
 SCHEMA = "joulemark.report/1"
 """Changed only where a reader of the document would have to change."""
 
 
-def render(report: Report) -> dict[str, Any]:
-    """A document of plain dicts, lists, numbers, strings and None, which :mod:`json` takes as it is."""
+def render(report: Report, detail: Detail | None = None) -> dict[str, Any]:
+    """A document of plain dicts, lists, numbers, strings and None, which :mod:`json` takes as it is.
+
+    Args:
+        report: all of it.
+        detail: what stands beside its tables, where it was read: told under ``detail``.
+    """
     document = {"schema": SCHEMA, **asdict(report)}
     for table, summary in zip(document["tables"], report.tables, strict=True):
         table["answer"] = answer(summary)
+    if detail is not None:
+        document["detail"] = asdict(detail)
     made: dict[str, Any] = plain(document)
     return made
 

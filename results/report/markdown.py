@@ -20,9 +20,9 @@ _LINKING = re.compile(r"@|#(?=\d)|(?:https?|ftp|mailto|xmpp):|www(?=\.)|\bGH(?=-
 _NO_WIDTH = "&#8203;"
 
 
-def render(report: Report) -> str:
-    """The whole report, ending with a line break."""
-    return "\n\n".join(_blocks(report)) + "\n"
+def render(report: Report, beside: Iterable[str] = ()) -> str:
+    """The whole report, ending with a line break; after its tables, blocks of Markdown that stand ``beside`` them."""
+    return "\n\n".join(_blocks(report, beside)) + "\n"
 
 
 def table(summary: Table) -> str:
@@ -50,7 +50,7 @@ def escape(text: str) -> str:
     return _LINKING.sub(rf"\g<0>{_NO_WIDTH}", escaped)
 
 
-def _blocks(report: Report) -> Iterable[str]:
+def _blocks(report: Report, beside: Iterable[str]) -> Iterable[str]:
     yield f"# {escape(report.provenance.campaign)}"
     if report.unfinished:
         yield f"> {escape(report.unfinished)}"
@@ -66,6 +66,7 @@ def _blocks(report: Report) -> Iterable[str]:
         yield table(summary)
         if notes := wording.notes(summary):
             yield small(notes)
+    yield from beside
     for section in sections(report):
         yield f"## {section.heading}"
         for grid in section.grids:

@@ -20,6 +20,8 @@ class Heading:
     """How soon the column gives way where room is scarce: the highest first, 0 never."""
     note: str = ""
     """What it means, where that needs saying."""
+    is_drawn: bool = False
+    """Whether heading and cells are pictures made of characters, in which every blank counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     bold: frozenset[int] = frozenset()
     """Numbers of rows that stand out, as the baseline's."""
+    title: str = ""
+    """What it is of, where a part has several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,4 +100,5 @@ def without_blanks(table: TextTable, blank: frozenset[str]) -> TextTable:
         headings=tuple(table.headings[number] for number in kept),
         rows=tuple(tuple(row[number] for number in kept) for row in table.rows),
         bold=table.bold,
+        title=table.title,
     )

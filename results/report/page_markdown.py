@@ -6,9 +6,13 @@ Every column is there: a page scrolls. It must not know what the page is about.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from results.report.markdown import escape, line, sentence, small
-from results.report.page import Page, Part, TextTable
+from results.report.page import Heading, Page, Part, TextTable
+
+_BLANK: Final = "\u2007"
+"""As wide as a digit, and no page leaves it out."""
 
 
 def render(page: Page) -> str:
@@ -41,12 +45,18 @@ def blocks(part: Part, level: int = 2) -> Iterable[str]:
 
 
 def table(told: TextTable) -> str:
-    """Columns and rows, with every column."""
+    """Columns and rows, with every column, below the title where there is one."""
     lines = [
-        line([escape(heading.text) for heading in told.headings]),
+        line([_cell(heading.text, heading) for heading in told.headings]),
         line(["--:" if heading.numeric else ":--" for heading in told.headings]),
     ]
     for number, row in enumerate(told.rows):
-        first = f"**{escape(row[0])}**" if number in told.bold else escape(row[0])
-        lines.append(line([first, *map(escape, row[1:])]))
-    return "\n".join(lines)
+        cells = list(map(_cell, row, told.headings))
+        lines.append(line([f"**{cells[0]}**" if number in told.bold else cells[0], *cells[1:]]))
+    titled = [f"**{escape(told.title)}**\n"] if told.title else []
+    return "\n".join([*titled, *lines])
+
+
+def _cell(text: str, heading: Heading) -> str:
+    """Text with nothing of Markdown's left in it, or a picture as code, in which no blank is lost."""
+    return f"`{text.replace(' ', _BLANK)}`" if heading.is_drawn and text else escape(text)

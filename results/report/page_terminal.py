@@ -35,16 +35,17 @@ def _blocks(page: Page, width: int) -> Iterable[RenderableType]:
         yield Text(clean(caution), style="yellow")
     yield Group(*(Text(clean(answer), style=_STYLES[page.tone]) for answer in page.answers))
     for part in page.parts:
-        yield _part(part, width)
-    yield _part(Part(heading="Again", lines=(page.again, *page.commands)), width)
+        yield part_in(part, width)
+    yield part_in(Part(heading="Again", lines=(page.again, *page.commands)), width)
 
 
-def _part(part: Part, width: int) -> RenderableType:
+def part_in(part: Part, width: int) -> RenderableType:
+    """A part's heading and what stands below it, in at most ``width`` characters where its columns allow it."""
     inside = width - _INDENT
     shown: list[RenderableType] = [Text(clean(sentence)) for sentence in part.sentences]
     for table in part.tables:
         shown += [*([Text()] if shown else []), *_table(table, inside)]
-    shown += [*([Text()] if part.notes else []), *(Text(clean(note), style="dim") for note in part.notes)]
+    shown += [*([Text()] if shown and part.notes else []), *(Text(clean(note), style="dim") for note in part.notes)]
     if part.lines:
         listed = Grid.grid(padding=(0, 1, 0, 0))
         listed.add_column(width=1)
@@ -69,7 +70,12 @@ def _table(table: TextTable, width: int) -> list[RenderableType]:
             min_width=widest(table, number) if heading.numeric else None,
         )
     for number, row in enumerate(table.rows):
-        grid.add_row(*(Text(clean(row[column]), style="bold" if number in table.bold else "") for column in chosen))
-    left_out = [heading.text for number, heading in enumerate(table.headings) if number not in chosen]
+        style = "bold" if number in table.bold else ""
+        cells = [row[column] if table.headings[column].is_drawn else clean(row[column]) for column in chosen]
+        grid.add_row(*(Text(cell, style=style) for cell in cells))
+    left_out = [
+        heading.text for number, heading in enumerate(table.headings) if number not in chosen and not heading.is_drawn
+    ]
     note = f"no room here for {', '.join(left_out)}: a wider terminal, --markdown and --json have them"
-    return [grid, *([Text(note, style="dim")] if left_out else [])]
+    title = [Text(clean(table.title))] if table.title else []
+    return [*title, grid, *([Text(note, style="dim")] if left_out else [])]

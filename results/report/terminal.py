@@ -16,6 +16,8 @@ from rich.text import Text
 
 from results.report import wording
 from results.report.columns import VERDICT, Column, clean, column_width, columns, fitting, total_width
+from results.report.page import Part
+from results.report.page_terminal import part_in
 from results.report.sections import Section, legend, sections
 from results.report.summary import Report, Row, Table, answer
 from results.verdict import FASTER, SLOWER
@@ -27,9 +29,9 @@ _GAP = 2
 """Characters between columns; the box draws one of them."""
 
 
-def render(report: Report, console: Console) -> None:
-    """Print a report, as wide as the console is."""
-    for block in _blocks(report, console.width):
+def render(report: Report, console: Console, beside: Sequence[Part] = ()) -> None:
+    """Print a report, as wide as the console is; after its tables, what stands ``beside`` them."""
+    for block in _blocks(report, console.width, beside):
         console.print(block)
         console.print()
 
@@ -71,7 +73,7 @@ def _grid(summary: Table, chosen: Sequence[Column]) -> Grid:
     return grid
 
 
-def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
+def _blocks(report: Report, width: int, beside: Sequence[Part]) -> Iterable[RenderableType]:
     if report.unfinished:
         yield Text(clean(report.unfinished), style="yellow")
     otherwise = wording.read_otherwise(report)
@@ -86,6 +88,8 @@ def _blocks(report: Report, width: int) -> Iterable[RenderableType]:
             parts.append(Text(clean(said)))
         notes = [Text(note, style="dim") for note in wording.notes(summary)]
         yield Group(*parts, Text(), table(summary, width), Text(), *notes)
+    for part in beside:
+        yield part_in(part, width)
     left_out = {column.heading for summary in report.tables for column in _left_out(summary, width)}
     for section in sections(report, left_out=left_out):
         yield _section(section, width)
