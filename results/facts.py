@@ -18,7 +18,7 @@ from results.verdict import Failure
 
 SMALLER_IS_FASTER: Final = frozenset({"latency_p50_s", "latency_p90_s", "latency_p99_s", "latency_mean_s"})
 ENERGY: Final = "energy_j_per_inference"
-OBTAINED_VARIOUSLY: Final = frozenset({ENERGY})
+OBTAINED_VARIOUSLY: Final = frozenset({ENERGY, "energy_net_j_per_inference", "energy_j_per_token", "power_mean_w"})
 """Figures that are modelled on one machine and measured on another."""
 
 Scores = Mapping[Arm, NDArray[np.float64]]

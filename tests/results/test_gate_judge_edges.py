@@ -186,15 +186,15 @@ def test_a_figure_that_the_base_does_not_tell_is_no_baseline() -> None:
     assert _one(rules, pair(without, with_it)).verdict is Verdict.INCONCLUSIVE
 
 
-def test_joules_of_two_methods_are_no_pair() -> None:
+@pytest.mark.parametrize("metric", [ENERGY, "energy_net_j_per_inference", "energy_j_per_token", "power_mean_w"])
+def test_joules_of_two_methods_are_no_pair(metric: str) -> None:
     """Within a block, too, a modelled joule is not held against a counted one, and the reason names both."""
-    head = side({ENERGY: [2.0] * 6}, methods={ENERGY: Method.MEASURED_COUNTER})
-    base = side({ENERGY: [1.0] * 6}, methods={ENERGY: Method.MODELLED})
-    finding = _one(policy(rule(ENERGY, Bound.MAX_INCREASE, 0.03)), pair(head, base))
+    head = side({metric: [2.0] * 6}, methods={metric: Method.MEASURED_COUNTER})
+    base = side({metric: [1.0] * 6}, methods={metric: Method.MODELLED})
+    finding = _one(policy(rule(metric, Bound.MAX_INCREASE, 0.03)), pair(head, base))
 
     assert finding.verdict is Verdict.INCONCLUSIVE
-    told = "energy_j_per_inference was obtained differently on the two sides: measured_counter and modelled"
-    assert finding.reason == told
+    assert finding.reason == f"{metric} was obtained differently on the two sides: measured_counter and modelled"
 
 
 def test_figures_below_zero_have_no_ratio() -> None:
