@@ -106,7 +106,7 @@ def run_paired(policy: Policy, matchup: Matchup, *, db: Path, progress: Progress
             findings=findings,
             blocks=len(book.blocks),
             node=sides.node,
-            notes=(*matchup.notes, *sides.notes, *_left_out(sides, made)),
+            notes=(*matchup.notes, *sides.notes, *policy.idle(arms[Role.HEAD]), *_left_out(sides, made)),
         )
 
 

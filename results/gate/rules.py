@@ -6,6 +6,7 @@ asks that the base be not better all round. It must not know the file that a rul
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -96,3 +97,9 @@ class Policy:
     def covering(self, arm: Arm) -> tuple[Rule, ...]:
         """The rules on an arm, in the file's order."""
         return tuple(rule for rule in self.rules if rule.covers(arm))
+
+    def idle(self, arms: Iterable[Arm]) -> tuple[str, ...]:
+        """A sentence for each rule that covers none of the arms, for a mistyped pattern guards nothing."""
+        there = tuple(arms)
+        idle = (rule for rule in self.rules if not any(map(rule.covers, there)))
+        return tuple(f"{rule.where} covers no arm: it guards nothing" for rule in idle)

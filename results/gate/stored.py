@@ -62,7 +62,7 @@ def compare_stored(
         campaign_ids=(before.campaign_id, after.campaign_id),
         environment=_environment(later),
         blocks=len({estimate.block for estimate in later.estimates}),
-        notes=tuple(_notes(left_out, [pair for pair in pairs if not policy.covering(pair.arm)])),
+        notes=tuple(_notes(policy, left_out, pairs)),
     )
 
 
@@ -103,8 +103,9 @@ def _environment(facts: Facts) -> str:
     return machine(Machine(node=ran.hostname, environment=ran)) if ran is not None else ""
 
 
-def _notes(left_out: int, uncovered: Sequence[Pair]) -> Iterator[str]:
+def _notes(policy: Policy, left_out: int, pairs: Sequence[Pair]) -> Iterator[str]:
+    yield from policy.idle(pair.arm for pair in pairs)
     if left_out:
         yield f"{trials(left_out)} in an environment that the other side was not measured in: left out"
-    if uncovered:
-        yield f"{len(uncovered)} arm{'' if len(uncovered) == 1 else 's'} that no rule covers"
+    if uncovered := len([pair for pair in pairs if not policy.covering(pair.arm)]):
+        yield f"{uncovered} arm{'' if uncovered == 1 else 's'} that no rule covers"

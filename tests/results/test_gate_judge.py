@@ -379,6 +379,14 @@ def test_rules_reach_only_the_arms_that_they_match() -> None:
     assert [(f.arm.workload, f.rule.variant) for f in found] == [("digits-cnn", "int8*"), ("minilm-topics", "*")]
 
 
+def test_a_rule_that_covers_nothing_is_told() -> None:
+    """A mistyped pattern would guard nothing, and nobody would know."""
+    rules = policy(SLOWER, replace(SLOWER, variant="int9*", where="gate.yaml: rules[1].latency_p50 (line 5)"))
+
+    assert rules.idle([ARM]) == ("gate.yaml: rules[1].latency_p50 (line 5) covers no arm: it guards nothing",)
+    assert rules.idle([ARM, replace(ARM, variant="int9")]) == ()
+
+
 def _gate(rng: np.random.Generator, sigma: float, effect: float) -> Finding:
     """A whole staged gate on made-up noise."""
     rules = policy(SLOWER)
