@@ -57,4 +57,5 @@ def _commands(report: Report, db: Path) -> Iterator[str]:
     if name.replace("-", "").isalnum() and (shipped / f"{name}.yaml").is_file():
         yield f"joulemark run {name} {store} --fresh"
     yield f"joulemark report {shlex.quote(this)} {store} --full"
+    yield f"joulemark report {shlex.quote(this)} {store} --json"
     yield f"joulemark report {shlex.quote(this)} {store} --html {shlex.quote(f'{this}.html')}"

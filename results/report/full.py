@@ -23,9 +23,11 @@ def show_glance(report: Report, fronts: Sequence[Front], console: Console) -> No
 
 def show(report: Report, detail: Detail, console: Console) -> None:
     """Print a report with all of its detail."""
-    terminal.render(report, console, parts(report, detail, console.width))
+    terminal.render(report, console, parts(report, detail, console.width), detail.commands)
 
 
 def to_markdown(report: Report, detail: Detail) -> str:
     """The whole report with all of its detail, ending with a line break."""
-    return markdown.render(report, chain.from_iterable(map(page_markdown.blocks, parts(report, detail))))
+    return markdown.render(
+        report, chain.from_iterable(map(page_markdown.blocks, parts(report, detail))), detail.commands
+    )

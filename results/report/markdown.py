@@ -20,9 +20,15 @@ _LINKING = re.compile(r"@|#(?=\d)|(?:https?|ftp|mailto|xmpp):|www(?=\.)|\bGH(?=-
 _NO_WIDTH = "&#8203;"
 
 
-def render(report: Report, beside: Iterable[str] = ()) -> str:
-    """The whole report, ending with a line break; after its tables, blocks of Markdown that stand ``beside`` them."""
-    return "\n\n".join(_blocks(report, beside)) + "\n"
+def render(report: Report, beside: Iterable[str] = (), again: Sequence[str] = ()) -> str:
+    """The whole report, ending with a line break.
+
+    Args:
+        report: what is told.
+        beside: blocks of Markdown that stand beside its tables, and come after them.
+        again: more commands that make it again.
+    """
+    return "\n\n".join(_blocks(report, beside, again)) + "\n"
 
 
 def table(summary: Table) -> str:
@@ -50,7 +56,7 @@ def escape(text: str) -> str:
     return _LINKING.sub(rf"\g<0>{_NO_WIDTH}", escaped)
 
 
-def _blocks(report: Report, beside: Iterable[str]) -> Iterable[str]:
+def _blocks(report: Report, beside: Iterable[str], again: Sequence[str]) -> Iterable[str]:
     yield f"# {escape(report.provenance.campaign)}"
     if report.unfinished:
         yield f"> {escape(report.unfinished)}"
@@ -79,7 +85,7 @@ def _blocks(report: Report, beside: Iterable[str]) -> Iterable[str]:
             yield "\n".join(f"- {escape(line)}" for line in section.lines)
     yield "## Again"
     yield escape(wording.AGAIN)
-    yield "```sh\n" + "\n".join(wording.look_further(report)) + "\n```"
+    yield "```sh\n" + "\n".join(wording.look_further(report, again)) + "\n```"
 
 
 def small(notes: Sequence[str]) -> str:

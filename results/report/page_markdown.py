@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from results.report import figures
 from results.report.markdown import escape, line, sentence, small
 from results.report.page import Heading, Page, Part, TextTable
 
@@ -59,4 +60,6 @@ def table(told: TextTable) -> str:
 
 def _cell(text: str, heading: Heading) -> str:
     """Text with nothing of Markdown's left in it, or a picture as code, in which no blank is lost."""
-    return f"`{text.replace(' ', _BLANK)}`" if heading.is_drawn and text else escape(text)
+    if heading.is_drawn and text:
+        return f"`{text.replace(' ', _BLANK).replace(figures.GAP, _BLANK)}`"
+    return escape(text)

@@ -29,9 +29,16 @@ _GAP = 2
 """Characters between columns; the box draws one of them."""
 
 
-def render(report: Report, console: Console, beside: Sequence[Part] = ()) -> None:
-    """Print a report, as wide as the console is; after its tables, what stands ``beside`` them."""
-    for block in _blocks(report, console.width, beside):
+def render(report: Report, console: Console, beside: Sequence[Part] = (), again: Sequence[str] = ()) -> None:
+    """Print a report, as wide as the console is.
+
+    Args:
+        report: what is printed.
+        console: where.
+        beside: what stands beside its tables, and is printed after them.
+        again: more commands that make it again.
+    """
+    for block in _blocks(report, console.width, beside, again):
         console.print(block)
         console.print()
 
@@ -73,7 +80,7 @@ def _grid(summary: Table, chosen: Sequence[Column]) -> Grid:
     return grid
 
 
-def _blocks(report: Report, width: int, beside: Sequence[Part]) -> Iterable[RenderableType]:
+def _blocks(report: Report, width: int, beside: Sequence[Part], again: Sequence[str]) -> Iterable[RenderableType]:
     if report.unfinished:
         yield Text(clean(report.unfinished), style="yellow")
     otherwise = wording.read_otherwise(report)
@@ -93,7 +100,7 @@ def _blocks(report: Report, width: int, beside: Sequence[Part]) -> Iterable[Rend
     left_out = {column.heading for summary in report.tables for column in _left_out(summary, width)}
     for section in sections(report, left_out=left_out):
         yield _section(section, width)
-    yield _section(Section(heading="Again", lines=(wording.AGAIN, *wording.look_further(report))), width)
+    yield _section(Section(heading="Again", lines=(wording.AGAIN, *wording.look_further(report, again))), width)
 
 
 def _beside(summary: Table, width: int) -> tuple[Column, ...]:

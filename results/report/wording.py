@@ -6,6 +6,7 @@ It gives plain text; a renderer escapes it for its own format. It must not know 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Final
 
 from results.report import figures
@@ -119,10 +120,10 @@ AGAIN = "To measure it anew, run its campaign file with --fresh. To look further
 """In words, for a store does not know where the file lies."""
 
 
-def look_further(report: Report) -> tuple[str, ...]:
-    """Commands that can be pasted as they are."""
+def look_further(report: Report, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Commands that can be pasted as they are; ``more``, which know where the store lies, in their place."""
     this = shlex.quote(clean(report.provenance.campaign_id))
-    return (f"joulemark report {this}", f"joulemark report {this} --json")
+    return tuple(more) or (f"joulemark report {this}", f"joulemark report {this} --json")
 
 
 def trials(count: int) -> str:
