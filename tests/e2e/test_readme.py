@@ -7,6 +7,8 @@ import pytest
 
 from harness.cli import main
 from harness.config import load_campaign
+from harness.gate_file import load_gate_file
+from results.gate.rules import Bound
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -19,7 +21,7 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.slow
 def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
     """The notebook example of the README ends well and prints both arms."""
-    (example,) = blocks("python")
+    (example,) = (block for block in blocks("python") if "harness.run(" in block)
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{example}"],
         cwd=tmp_path,
@@ -41,6 +43,19 @@ def test_the_campaign_example_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(example)
     assert [variant.name for variant in load_campaign(path).variants] == ["fp32", "int8", "int8-dynamic"]
+
+
+def test_the_rules_example_is_valid(tmp_path: Path) -> None:
+    """The README's rules of a gate load as they stand, every kind of rule among them."""
+    (example,) = (block for block in blocks("yaml") if "rules:" in block)
+    path = tmp_path / "gate.yaml"
+    path.write_text(example)
+    assert {rule.bound for rule in load_gate_file(path).policy.rules} == {
+        Bound.MAX_INCREASE,
+        Bound.MAX_DROP,
+        Bound.MAX,
+        Bound.NOT_DOMINATED,
+    }
 
 
 def test_every_command_is_in_the_readme() -> None:
