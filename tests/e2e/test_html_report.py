@@ -22,6 +22,8 @@ FLAGS: Final = (
     "--disable-sync",
 )
 WIDE: Final = {"width": 1280, "height": 900}
+PAPER: Final = {"width": 1032, "height": 700}
+"""A4 on its side within its margins."""
 NARROW: Final = {"width": 360, "height": 740}
 DARK_PAPER: Final = "rgb(20, 24, 27)"
 LIGHT_PAPER: Final = "rgb(251, 251, 249)"
@@ -170,13 +172,14 @@ def test_dark_follows_the_system_and_the_reader(opened: Callable[..., "Page"]) -
 
 def test_paper_is_light_and_shows_everything(opened: Callable[..., "Page"]) -> None:
     """In print there are no controls, tables are open and whole, and a dark screen prints light."""
-    page = opened(color_scheme="dark", viewport={"width": 720, "height": 1000})
+    page = opened(color_scheme="dark", viewport=PAPER)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert [one.is_visible() for one in page.locator(".live, .contents, .skip").all() if one.is_visible()] == []
     assert page.locator("details:not([open])").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == PAPER["width"]
     assert page.evaluate(
         """() => [...document.querySelectorAll('.scroll')].every(one => one.scrollHeight <= one.clientHeight + 1)"""
     )

@@ -60,12 +60,15 @@ def lend(needs: Mapping[str, Distribution], home: Path) -> None:
 
 
 def test_only_the_four_packages_ship(wheel: Path) -> None:
-    """The wheel holds the four packages with their SQL and campaigns, and nothing beside its own metadata."""
+    """The wheel holds the four packages with their SQL, campaigns and pages, and nothing beside its own metadata."""
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == SHIPPED
     assert "scenarios/campaigns/quickstart.yaml" in names
     assert any(name.startswith("results/sql/") for name in names)
+    assert {"template.html.j2", "style.css", "behaviour.js"} <= {
+        name.removeprefix("results/report/html/") for name in names
+    }
 
 
 @pytest.mark.slow

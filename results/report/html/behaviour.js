@@ -136,7 +136,7 @@
         if (known) cell.dataset.v = String(value); else delete cell.dataset.v;
         cell.textContent = known ? (cell.classList.contains("modelled") ? "≈\u00a0" : "") + grams(value) : "—";
       }
-      said.textContent = known ? `the column what if is by ${intensity.value} g/kWh and PUE ${pue.value}`
+      said.textContent = known ? `“what if” below is by ${intensity.value} g/kWh and PUE ${pue.value}`
         : "give an intensity of 0 or more and a PUE of 1 or more";
     };
     grid.addEventListener("change", () => { if (grid.value) { intensity.value = grid.value; calculate(); } });

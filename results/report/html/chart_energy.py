@@ -97,7 +97,8 @@ def _draw(drawn: Sequence[tuple[Row, Look]], label: str) -> Markup:
             bars.append({"name": look.name, "x": at, "x2": at + value, "fill": fill(part), "told": _told(look, part)})
             at += value
         method = row.energy_method or next(_parts(row)).method
-        ends.append({"name": look.name, "x": at, "text": figures.energy(_sum(row), method)})
+        joules = row.energy_j_per_inference if row.energy_j_per_inference is not None else _sum(row)
+        ends.append({"name": look.name, "x": at, "text": figures.energy(joules, method)})
     layers: list[Any] = [
         alt.Chart(alt.InlineData(values=bars))
         .mark_bar(height=12, strokeWidth=1)

@@ -26,6 +26,10 @@ _PLACES: Final[tuple[tuple[Literal["left", "right", "center"], int, int], ...]] 
     ("right", -10, 0),
     ("center", 0, -13),
     ("center", 0, 14),
+    ("right", 6, 14),
+    ("left", -6, 14),
+    ("right", 6, -13),
+    ("left", -6, -13),
 )
 """Alignment and offset of a name from its point, the best first."""
 
