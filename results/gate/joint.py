@@ -19,7 +19,8 @@ def decide_joint(rule: Rule, pair: Pair, parts: Sequence[Tested]) -> Finding:
     """One finding of the parts, each decided by itself: one for each metric of the rule.
 
     ``regressed`` where a part is, none is improved, and no other's interval leaves room for a gain beyond what counts;
-    ``pass`` where one is improved, or all pass.
+    ``pass`` where one is improved, whatever the others are, for then the base is not as good in it, or where all pass;
+    ``improved`` where one is and the others pass.
     """
     verdicts = [part.finding.verdict for part in parts]
     story = "; ".join(f"{_name(part)} {part.finding.verdict.value}: {part.finding.reason}" for part in parts)
@@ -42,13 +43,13 @@ def decide_joint(rule: Rule, pair: Pair, parts: Sequence[Tested]) -> Finding:
         blocks=max((part.finding.blocks for part in parts if part.shifts is not None), default=0),
         more_blocks_tell=any(part.finding.more_blocks_tell for part in parts),
     )
+    if Verdict.IMPROVED in verdicts:
+        is_free = set(verdicts) <= {Verdict.IMPROVED, Verdict.PASS}
+        verdict = Verdict.IMPROVED if is_free else Verdict.PASS
+        return replace(told, verdict=verdict, reason=f"not dominated: {story}", next_step="")
     if Verdict.NO_BASELINE in verdicts:
         step = next(part.finding.next_step for part in parts if part.finding.verdict is Verdict.NO_BASELINE)
         return replace(told, verdict=Verdict.NO_BASELINE, reason=story, next_step=step)
-    if Verdict.IMPROVED in verdicts:
-        traded = Verdict.REGRESSED in verdicts
-        verdict = Verdict.PASS if traded else Verdict.IMPROVED
-        return replace(told, verdict=verdict, reason=f"not dominated: {story}", next_step="")
     if Verdict.REGRESSED in verdicts:
         open_ = [_name(p) for p in parts if p.finding.verdict is not Verdict.REGRESSED and p.may_be_better]
         if not open_:

@@ -333,6 +333,19 @@ def test_a_joint_rule_waits_for_blocks_that_can_tell() -> None:
     assert (finding.blocks, unresolved([finding])) == (16, (ARM,))
 
 
+def test_better_in_one_is_enough_not_to_be_dominated() -> None:
+    """Faster for sure is no domination whatever energy is; but an improvement only where energy is no worse."""
+    noisy = [1.3, 0.7, 1.25, 0.75, 1.35, 0.65, 1.2, 0.8, 1.3, 0.7, 1.25, 0.75, 1.35, 0.65, 1.2, 0.8]
+    base = side({P50: [1e-3] * 16, ENERGY: [1.0] * 16})
+    rules = policy(joint("latency_p50", ENERGY))
+    found = {
+        name: _one(rules, pair(side({P50: [0.8e-3] * 16, **energy}), base, base)).verdict
+        for name, energy in {"same": {ENERGY: [1.0] * 16}, "unsure": {ENERGY: noisy}, "untold": {}}.items()
+    }
+
+    assert found == {"same": Verdict.IMPROVED, "unsure": Verdict.PASS, "untold": Verdict.PASS}
+
+
 # two campaigns
 
 HOST, OTHER = ENVIRONMENT, replace(ENVIRONMENT, cpu_model="Another CPU")
