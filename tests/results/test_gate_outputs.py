@@ -142,7 +142,8 @@ def test_the_terminal_answers_first_and_then_tells_why_and_what_next() -> None:
         "✗ regressed int8 digits-cnn single-stream/1 cpu/1t latency p99 1.20 ms 1.30 ms 8.1% up 6.9 to 9.4 5% up",
         "A/A control, the base against itself: 0.2% up (−0.8 to +1.1): clean",
         "smallest effect that this would have found in 80 of 100 runs: 7.1% up",
-        "p <0.0001, 0.00018 corrected for all checks, 16 blocks, exact signed-rank, the second stage confirms it",
+        "p <0.0001, 0.00018 corrected for all checks, 16 blocks, exact signed-rank, "
+        "the second stage alone lies beyond what is allowed",
         "360 examples, exact McNemar",
         "next: Judge by 1,200 examples.",
         "rule: gate.yaml: rules[0].latency_p99_s (line 4)",

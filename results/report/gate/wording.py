@@ -88,7 +88,7 @@ def sureness(finding: Finding) -> str:
     if finding.test:
         told.append(effects.said(finding.test))
     if finding.confirmed is not None:
-        told.append(f"the second stage {'confirms' if finding.confirmed else 'does not confirm'} it")
+        told.append(f"the second stage alone lies {'beyond' if finding.confirmed else 'within'} what is allowed")
     return ", ".join(told)
 
 
