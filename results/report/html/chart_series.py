@@ -50,7 +50,8 @@ def pictures(table: Table, told: Sequence[Series], ident: str) -> Iterator[Figur
         drawn = [(able[name], curve) for name, curve in chosen.items()]
         if not drawn:
             continue
-        where = f", {clean(device)}" if device and not clean(device).isdigit() else f" {device}" if device else ""
+        place = f"device {clean(device)}" if clean(device).isdigit() else clean(device)
+        where = f", {place}" if place else ""
         title = f"{name_of(metric)}{where}"
         label = f"{title} over time by {clean(collector)}, {wording.title(table)}, with the measured window marked"
         yield Figure(
