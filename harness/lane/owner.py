@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
@@ -87,14 +88,18 @@ class Lane:
         self._send(asked)
         while (made := self._receive()) is not None:
             assert isinstance(made, Made)
-            yield made
+            yield made if made.reason is None else replace(made, reason=self.told(made.reason))
 
     def measure(self, asked: Measure) -> RunRecord:
         """Run one trial, and sleep until it has ended."""
         self._send(asked)
         record = self._receive()
         assert isinstance(record, RunRecord)
-        return record
+        return record if record.reason is None else replace(record, reason=self.told(record.reason))
+
+    def told(self, text: str) -> str:
+        """A message from the lane as a reader wants it: its folder may be a temporary one, which says nothing."""
+        return text.replace(f"{self.folder}{os.sep}", "").replace(f"{self.folder}: ", "")
 
     def close(self) -> None:
         """End the process, and with it whatever it still runs."""
@@ -127,7 +132,8 @@ class Lane:
         except (EOFError, OSError) as error:
             raise self._gone() from error
         if isinstance(answer, JoulemarkError):
-            raise answer
+            parts = [part and self.told(part) for part in (answer.what, answer.where, answer.fix)]
+            raise type(answer)(parts[0] or "", where=parts[1], fix=parts[2])
         return answer
 
     def _gone(self) -> FleetError:
