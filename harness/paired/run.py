@@ -25,6 +25,7 @@ from harness.locks import holder, host_lock_path, locked, run_lock_path
 from harness.paired.book import Book, baseline
 from harness.paired.matchup import Matchup
 from harness.paired.schedule import Due, Group, Stage, cell, controlled, dues, groups
+from harness.paired.sides import Sides, opened
 from harness.runner import run_name, store_of
 from results.errors import FleetError, StoreError, UsageError
 from results.facts import load_facts
