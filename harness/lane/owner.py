@@ -88,18 +88,14 @@ class Lane:
         self._send(asked)
         while (made := self._receive()) is not None:
             assert isinstance(made, Made)
-            yield made if made.reason is None else replace(made, reason=self.told(made.reason))
+            yield made if made.reason is None else replace(made, reason=told_from(self.folder, made.reason))
 
     def measure(self, asked: Measure) -> RunRecord:
         """Run one trial, and sleep until it has ended."""
         self._send(asked)
         record = self._receive()
         assert isinstance(record, RunRecord)
-        return record if record.reason is None else replace(record, reason=self.told(record.reason))
-
-    def told(self, text: str) -> str:
-        """A message from the lane as a reader wants it: its folder may be a temporary one, which says nothing."""
-        return text.replace(f"{self.folder}{os.sep}", "").replace(f"{self.folder}: ", "")
+        return record if record.reason is None else replace(record, reason=told_from(self.folder, record.reason))
 
     def close(self) -> None:
         """End the process, and with it whatever it still runs."""
@@ -132,7 +128,7 @@ class Lane:
         except (EOFError, OSError) as error:
             raise self._gone() from error
         if isinstance(answer, JoulemarkError):
-            parts = [part and self.told(part) for part in (answer.what, answer.where, answer.fix)]
+            parts = [part and told_from(self.folder, part) for part in (answer.what, answer.where, answer.fix)]
             raise type(answer)(parts[0] or "", where=parts[1], fix=parts[2])
         return answer
 
@@ -142,6 +138,11 @@ class Lane:
         said = self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip().splitlines()
         word = said[-1] if said else f"it left no word (exit code {self._process.poll()})"
         return FleetError(f"the lane's process ended: {word}", where=str(self.folder), fix="run the gate again")
+
+
+def told_from(folder: Path, text: str) -> str:
+    """A lane's message as a reader wants it: paths from its folder, which may be a temporary one that says nothing."""
+    return text.replace(f"{folder}{os.sep}", "").replace(f"{folder}: ", "")
 
 
 def search_path(modules: Sequence[Path]) -> list[str]:

@@ -53,7 +53,7 @@ class Book:
     fates: dict[Arm, Fate] = field(default_factory=dict)
     """By the arm as it is recorded; a control has its base's."""
     blocks: set[int] = field(default_factory=set)
-    """Those of which some trial is recorded."""
+    """Those in which some trial ran."""
 
     def keep(self, made: Made) -> None:
         """Remember what became of an arm's build."""
@@ -97,7 +97,8 @@ class Book:
     def write(self, record: RunRecord) -> None:
         """Record one trial."""
         self.store.write(replace(record, session=self.session))
-        self.blocks.add(record.key.block)
+        if record.wall_s is not None:
+            self.blocks.add(record.key.block)
         fate = self.fates.get(record.key.arm)  # a control's trials decide about nothing
         if fate is not None:
             fate.ok += record.status is Status.OK
@@ -128,9 +129,8 @@ class Book:
 
     def refresh(self) -> None:
         """Compare what is recorded anew, as every report shows it."""
-        if self.blocks:
-            with deferred():
-                refresh(self.store, self.record.campaign_id)
+        with deferred():
+            refresh(self.store, self.record.campaign_id)
 
     def _built_roles(self) -> Iterable[tuple[Group, Role]]:
         return ((group, role) for group in self.groups for role in group.roles() if role is not Role.CONTROL)

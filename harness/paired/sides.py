@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from harness.agent import Node
 from harness.lane.messages import SidePlan
-from harness.lane.owner import Lane
+from harness.lane.owner import Lane, told_from
 from harness.paired.matchup import LaneOrder, Matchup
 from results.errors import JoulemarkError
 from results.gate.sides import Role
@@ -41,7 +41,7 @@ def opened(matchup: Matchup, stack: ExitStack) -> Sides:
     plans: dict[Role, SidePlan] = {}
     lanes: dict[Role, Lane] = {}
     nodes: list[Node] = []
-    reason = None
+    reason, notes = None, []
     started = [_started(order, stack) for order in matchup.lanes]
     for order, lane in zip(matchup.lanes, started, strict=True):
         try:
@@ -51,8 +51,9 @@ def opened(matchup: Matchup, stack: ExitStack) -> Sides:
         except JoulemarkError as error:
             if any(side.role is Role.HEAD for side in order.opening.sides):
                 raise
-            said = lane.told(str(error)) if isinstance(lane, Lane) else str(error)
-            reason = f"{matchup.base} cannot be run: {' '.join(said.split())}"
+            what = f"{error.where}: {error.what}" if error.where else error.what
+            reason = f"{matchup.base} cannot be run: {told_from(order.folder, what)}"
+            notes.append(f"{reason} → {error.fix}" if error.fix else reason)
             continue
         nodes.append(answer.node)
         plans |= {plan.role: plan for plan in answer.sides}
@@ -60,7 +61,6 @@ def opened(matchup: Matchup, stack: ExitStack) -> Sides:
     if reason is not None:
         plans[Role.BASE] = _stand_in(plans[Role.HEAD], matchup.base_variant)
     differing = nodes[0].environment.differences(nodes[-1].environment)
-    notes = [reason] if reason is not None else []
     notes += [f"the two sides differ in {name}: {was} and {now}" for name, (was, now) in differing.items()]
     return Sides(plans=plans, lanes=lanes, node=nodes[-1], base_reason=reason, notes=tuple(notes))
 
