@@ -257,3 +257,12 @@ def test_an_axis_has_the_unit_and_the_scale_that_its_figures_need(
 def test_a_logarithmic_axis_has_round_ticks(values: list[float], ticks: list[float]) -> None:
     """1, 2, 5, 10, or powers of ten over a wide range."""
     assert ticks_of(measure(values, Dimension.NUMBER)) == ticks
+
+
+def test_a_page_of_many_tables_says_which_have_pictures() -> None:
+    """Twelve tables are drawn; that the others are not is told, and that they are all above."""
+    many = [table(PLAIN, workload=f"w{number}") for number in range(13)]
+    told = "pictures are of the first 12 of 13 tables; the tables above have all"
+
+    assert told in Reading(render(report(many), detail(many))).text
+    assert "pictures are of the first" not in Reading(render(report(many[:12]), detail(many[:12]))).text

@@ -54,6 +54,7 @@ def _pictured(report: Report, detail: Detail, said: dict[str, Section]) -> Itera
             "better in one.",
         ),
         groups=_groups(report, "front", lambda table, ident: _fronts(detail, table, ident)),
+        notes=_not_pictured(report),
     )
     latency = _groups(
         report, "latency", lambda table, ident: [chart_latency.picture(table, _of(table, detail.distributions), ident)]
@@ -105,6 +106,14 @@ def _pictured(report: Report, detail: Detail, said: dict[str, Section]) -> Itera
         notes=_left_out(detail, histories),
         lines=_why(histories, detail.histories_absence),
     )
+
+
+def _not_pictured(report: Report) -> tuple[str, ...]:
+    """That some tables have no pictures, where that is so."""
+    many = len(report.tables)
+    if many <= MAX_TABLES:
+        return ()
+    return (f"Here and below, pictures are of the first {MAX_TABLES} of {many} tables; the tables above have all.",)
 
 
 def _energy(report: Report, said: dict[str, Section]) -> Chapter:
