@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DB ?= joulemark.duckdb
 
-.PHONY: quickstart test lint types contracts pytest techniques bench clean
+.PHONY: quickstart test lint types contracts pytest techniques bench gate-study clean
 
 quickstart: $(STAMP)
 	$(BIN)/joulemark run scenarios/campaigns/quickstart.yaml --db $(DB)
 	$(BIN)/joulemark report --db $(DB) --markdown report.md
+	$(BIN)/joulemark report --db $(DB) --html report.html
 	@echo
-	@echo "The store is $(DB), the report is report.md. Next:"
+	@echo "The store is $(DB), the report is report.html (and report.md). Next:"
 	@echo "  . $(BIN)/activate"
 	@echo "  joulemark compare fp32-ort int8"
 	@echo "  joulemark doctor"
@@ -42,6 +43,10 @@ techniques: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m tests.bench
+
+# Whether the gate can be left switched on: live and replayed gates, and the rules of others beside it; half an hour.
+gate-study: $(STAMP)
+	$(BIN)/python -m tests.bench.gate_study
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
