@@ -28,6 +28,8 @@ _SAME: Final = 0.01
 """Readings that differ by no more than this share are as good as one."""
 _EDGE_S: Final = 1e-3
 """A look so near to the window is one at its edge."""
+_WHOLE: Final = frozenset({"", "node", "process tree"})
+"""Devices that need not be named: there is but one of them."""
 _DIMENSIONS: Final = {"W": Dimension.POWER, "B": Dimension.BYTES, "J": Dimension.ENERGY}
 _NAMES: Final = {"power_cpu_w": "CPU power", "power_gpu_w": "GPU power", "power_ram_w": "DRAM power"} | {
     "rss_bytes": "resident memory"
@@ -98,7 +100,7 @@ def _level(group: Sequence[Series]) -> str | None:
 def _subject(one: Series) -> str:
     """What was looked at, and by whom."""
     name = _NAMES.get(one.metric, one.metric.replace("_", " "))
-    of = f" of {one.device}" if one.device not in {"", "node"} else ""
+    of = f" of {one.device}" if one.device not in _WHOLE else ""
     return clean(f"{name}{of}, by {one.collector}")
 
 

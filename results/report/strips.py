@@ -125,7 +125,8 @@ def course(axis: Axis, at: Sequence[float], values: Sequence[float], top: float,
         between = float(np.interp(middle, at, values)) if at[0] <= middle <= at[-1] else None
         shown.append(max(here) if here else between)
     drawn = levels(shown, 0.0, top)
-    opened, closed = axis.cell(0.0), axis.cell(window) + 1
+    opened = axis.cell(0.0)
+    closed = max(opened + 1, sum(edge < window for edge in edges[:-1]))  # those that begin before it closes
     return drawn[:opened] + EDGE + drawn[opened:closed] + EDGE + drawn[closed:]
 
 

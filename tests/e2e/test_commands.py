@@ -82,6 +82,41 @@ def test_the_report_names_every_arm_and_its_figures(store: Path) -> None:
         assert verdict.split()[0] in shown
 
 
+def test_a_full_report_has_what_a_run_left(store: Path) -> None:
+    """Speed, spread, memory over time and grids as drawings, and commands that name the store."""
+    shown = call("report", "--db", store, "--full").stdout
+    for heading in ("Speed-up", "Trade-offs", "Latency", "Over time", "Energy by part", "On other grids", "History"):
+        assert f"\n{heading}\n" in shown
+    assert "resident memory, by resident-memory" in shown
+    assert "France (FRA), here" in shown
+    assert f"--db{store}--full" in "".join(shown.partition("\nAgain\n")[2].split())
+    brief = call("report", "--db", store).stdout
+    assert "\nOn the front\n" in brief
+    assert "\nTrade-offs\n" not in brief
+
+
+def test_the_detail_of_a_report_is_in_its_json(store: Path) -> None:
+    """Of each arm a spread, and a course of its memory that reaches from before the window to its end."""
+    detail = json.loads(call("report", "--db", store, "--json").stdout)["detail"]
+    assert [(one["arm"]["variant"], one["trials"]) for one in detail["distributions"]] == [("fp32", 7), ("ort", 7)]
+    courses = [one for one in detail["series"] if one["metric"] == "rss_bytes"]
+    assert [one["arm"]["variant"] for one in courses] == ["fp32", "ort"]
+    for one in courses:
+        assert one["at_s"][0] < 0 < one["window_s"] <= one["at_s"][-1]
+        assert min(one["values"]) > 1e6
+    assert detail["histories_absence"]
+
+
+def test_a_console_without_our_characters_reads_all_the_same(store: Path) -> None:
+    """In ASCII the report has others in their place, and JSON its own escapes."""
+    plain = CliRunner(charset="ascii")
+    full = plain.invoke(main, ["report", "--db", str(store), "--full"], catch_exceptions=False)
+    assert full.exit_code == 0
+    assert full.stdout_bytes.isascii()
+    told = plain.invoke(main, ["report", "--db", str(store), "--json"], catch_exceptions=False)
+    assert json.loads(told.stdout_bytes) == json.loads(call("report", "--db", store, "--json").stdout)
+
+
 @pytest.mark.parametrize("form", [["--json"], ["--markdown", "-"], []])
 def test_a_report_can_be_read_as_if_it_had_run_elsewhere(store: Path, form: list[str]) -> None:
     """In every form, from the stored joules alone: nothing is run and nothing is written."""
@@ -102,6 +137,7 @@ def test_a_report_can_be_read_as_if_it_had_run_elsewhere(store: Path, form: list
         (["--pue", "0.9"], "--pue"),
         (["--region", "DEU", "--intensity", "5"], "--intensity"),
         (["--json", "--markdown", "-"], "one form at a time"),
+        (["--full", "--techniques"], "--full"),
         (["--price", "0.3"], "--currency"),
     ],
 )
