@@ -14,7 +14,7 @@ import pytest
 
 from harness.build import MANIFEST_FILE, adopt, read_manifest
 from harness.lane.messages import Build, Measure, Opening, SideOrder, greeting, misfits
-from harness.lane.owner import Lane, search_path
+from harness.lane.owner import ROOMS, Lane, search_path
 from results.errors import BuildError, ConfigError, FleetError, UsageError
 from results.gate.sides import Role, named
 from results.records import Arm, Status, TrialKey
@@ -150,12 +150,26 @@ def test_a_lane_that_dies_is_told_by_its_last_word(lane: Lane, tmp_path: Path) -
 
 def test_a_folder_that_is_an_older_joulemark_is_told_apart(tmp_path: Path) -> None:
     """Joulemark's own packages without a lane among them are not mixed with those installed."""
-    for room in ("harness", "scenarios", "collectors", "results"):
+    for room in ROOMS:
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text("")
     (tmp_path / "harness" / "zygote.py").write_text("")
     with pytest.raises(FleetError, match="older than paired runs"):
         Lane(tmp_path, (tmp_path,))
+
+
+def test_a_folder_that_is_joulemark_runs_its_own_code(tmp_path: Path) -> None:
+    """So a lane whose records have another field is told by their name, before anything of it is unpickled."""
+    for room in ROOMS:
+        shutil.copytree(Path(__file__).parents[2] / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    records = tmp_path / "results" / "records.py"
+    records.write_text(records.read_text().replace("    stored_bytes: int\n", "    stored_bytes: float\n", 1))
+    with (
+        Lane(tmp_path, (tmp_path,)) as other,
+        pytest.raises(FleetError, match="whose records differ: Artifact") as told,
+    ):
+        other.open(Opening(campaign=tmp_path / "none.yaml", sides=()))
+    assert "compare stored campaigns" in str(told.value)
 
 
 def test_records_of_other_fields_are_named() -> None:
@@ -176,7 +190,7 @@ def test_a_worktree_comes_first_unless_it_would_hide_joulemark(tmp_path: Path, m
     for folder in (plain, odd, ours):
         folder.mkdir()
     (odd / "results.py").write_text("")
-    for room in ("harness", "scenarios", "collectors", "results"):
+    for room in ROOMS:
         (ours / room).mkdir()
         (ours / room / "__init__.py").write_text("")
     (ours / "harness" / "zygote.py").write_text("")
