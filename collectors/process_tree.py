@@ -19,12 +19,17 @@ class Descendants:
     Args:
         ancestor: the process.
         proc: where the kernel's process files are.
+        childless: whether it has only just begun, so that no process there is now can be its descendant: none of them
+            has to be looked at.
+
+    Raises:
+        OSError: if it is childless and processes cannot be listed.
     """
 
-    def __init__(self, ancestor: int, *, proc: Path = PROC) -> None:
+    def __init__(self, ancestor: int, *, proc: Path = PROC, childless: bool = False) -> None:
         self._ancestor, self._proc = ancestor, proc
         self._members: set[int] = set()
-        self._strangers: set[int] = {ancestor}
+        self._strangers = {ancestor, *(self._alive() if childless else ())}
 
     def now(self) -> tuple[int, ...]:
         """Their numbers, rising; one whose parent has ended stays a descendant where it was one before.
@@ -32,7 +37,7 @@ class Descendants:
         Raises:
             OSError: if processes cannot be listed.
         """
-        alive = {int(entry.name) for entry in os.scandir(self._proc) if entry.name.isdigit()}
+        alive = self._alive()
         self._members &= alive
         self._strangers = (self._strangers & alive) | {self._ancestor}
         children = self._children(alive - self._members - self._strangers)
@@ -43,6 +48,9 @@ class Descendants:
             waiting.extend(found)
         self._strangers.update(pid for rest in children.values() for pid in rest)
         return tuple(sorted(self._members))
+
+    def _alive(self) -> set[int]:
+        return {int(entry.name) for entry in os.scandir(self._proc) if entry.name.isdigit()}
 
     def _children(self, pids: Iterable[int]) -> dict[int, list[int]]:
         """Parent → those of some processes that are its children; without such as have ended meanwhile."""

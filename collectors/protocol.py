@@ -123,5 +123,5 @@ class Follower(Protocol):
     """An agent's collector that watches the trial's own process, and so has to be told which one that is."""
 
     def follow(self, pid: int) -> None:
-        """The trial's process exists; called once, after ``start``. May raise, as ``start`` may."""
+        """The trial's process has begun; called once, after ``start``. May raise, as ``start`` may."""
         ...

@@ -64,7 +64,7 @@ class ResidentMemory:
         self._looks = []
 
     def follow(self, pid: int) -> None:
-        """Look at this process and its descendants from now on.
+        """Look at this process, which has only just begun, and at its descendants from now on.
 
         Its folder is held open, so that a later process with the same number is never taken for it.
 
@@ -72,7 +72,7 @@ class ResidentMemory:
             OSError: if it is gone already, or may not be looked at.
         """
         self._folder = os.open(self._proc / str(pid), os.O_RDONLY | os.O_DIRECTORY)
-        self._below = Descendants(pid, proc=self._proc)
+        self._below = Descendants(pid, proc=self._proc, childless=True)
         self.sample()
         self._sampler = Sampler(self.sample, self._period_s)
         self._sampler.start()

@@ -46,3 +46,14 @@ def test_a_stranger_is_looked_at_once(tmp_path: Path) -> None:
     assert tree.now() == ()
     (tmp_path / "20" / "stat").write_text("no longer readable as it was")
     assert tree.now() == ()
+
+
+def test_whoever_was_there_before_a_process_is_none_of_its_descendants(tmp_path: Path) -> None:
+    """So none of them is looked at, however many there are; what it starts later is found."""
+    for pid in (10, 20, 21):
+        process(tmp_path, pid, 1)
+    (tmp_path / "20" / "stat").write_text("not to be read")
+    tree = Descendants(10, proc=tmp_path, childless=True)
+    process(tmp_path, 22, 10)
+    process(tmp_path, 23, 22)
+    assert tree.now() == (22, 23)

@@ -26,6 +26,7 @@ mib = 1024 * 1024
 own = mmap.mmap(-1, 32 * mib)
 own.write(bytes(32 * mib))
 ready, child = os.pipe()
+sys.stdin.read(1)
 if os.fork() == 0:
     more = mmap.mmap(-1, 16 * mib)
     more.write(bytes(16 * mib))
@@ -51,12 +52,20 @@ def looks(found: tuple[Reading, ...]) -> list[tuple[int, float]]:
 
 @contextmanager
 def tree() -> Iterator[subprocess.Popen[str]]:
-    """A process with 32 MiB of its own that has forked one with 16 MiB more."""
+    """A process with 32 MiB of its own that forks one with 16 MiB more when it is told to."""
     command = [sys.executable, "-c", _TREE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
-        assert started.stdout is not None
-        assert started.stdout.readline() == "ready\n"
         yield started
+        started.kill()
+
+
+def fork(started: subprocess.Popen[str]) -> None:
+    """Let it, and wait until both processes have their memory."""
+    assert started.stdin is not None
+    assert started.stdout is not None
+    started.stdin.write("f")
+    started.stdin.flush()
+    assert started.stdout.readline() == "ready\n"
 
 
 def test_each_look_sums_the_tree_as_it_is_then(tmp_path: Path) -> None:
@@ -147,11 +156,13 @@ def test_a_real_tree_is_seen_whole() -> None:
     with tree() as started:
         watched.start(Subject())
         watched.follow(started.pid)
+        fork(started)
+        watched.sample()
         edges.start(Subject())
         started.kill()
         started.wait()
         watched.sample()
-    (look,) = watched.stop(WINDOW).readings
+    *_, look = watched.stop(WINDOW).readings
     assert look.value >= 48 * BYTES_PER_MIB
     before, after = edges.stop(WINDOW).readings
     assert before.value - after.value >= 40 * BYTES_PER_MIB
