@@ -92,7 +92,7 @@ def share(gates: list[LiveGate], head: str, verdict: str) -> tuple[int, int]:
 
 
 def typical(gates: list[LiveGate], head: str) -> tuple[float, float]:
-    """Median effect and wall time in seconds of a head's gates."""
+    """Median effect and wall time in seconds of a head's gates; not a number where there is none."""
     mine = [gate for gate in gates if gate.head == head]
     effects = [gate.effect for gate in mine if gate.effect is not None]
-    return (median(effects) if effects else float("nan")), median(gate.wall_s for gate in mine)
+    return tuple(median(values) if values else float("nan") for values in (effects, [g.wall_s for g in mine]))

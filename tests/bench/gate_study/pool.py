@@ -5,7 +5,8 @@ Each arm runs three times a block: base, head and control are the same artifact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ CAMPAIGN: Final = {
         {"name": "int8", "engine": "onnxruntime", "steps": ["int8-static"]},
     ],
     "scenarios": [{"load": "single-stream", "batch": 1}],
-    "budget": {"min_duration_s": 0.2, "min_queries": 64, "idle_s": 0},
+    "budget": {"min_duration_s": 0.3, "min_queries": 64, "idle_s": 0},
     "carbon": {"intensity_g_per_kwh": 350},
 }
 
@@ -42,7 +43,11 @@ class Pool:
 
     pairs: tuple[Pair, ...]
     iterations: dict[tuple[str, Role, int], NDArray[np.float64]]
-    blocks: int
+    recorded: tuple[int, ...]
+    """Blocks in which every arm ran all three times and ended well."""
+    lost: int
+    """Blocks in which one did not."""
+    wall_s: float
 
 
 def record(db: Path, *, blocks: int) -> str:
@@ -58,7 +63,7 @@ def record(db: Path, *, blocks: int) -> str:
     )
     opening = Opening(campaign=CAMPAIGN, sides=(SideOrder(role=Role.BASE), SideOrder(role=Role.HEAD)))
     matchup = Matchup(base="itself", head="itself", lanes=(LaneOrder(folder=Path.cwd(), opening=opening),))
-    return run_paired(every, matchup, db=db, progress=Silent()).campaign_id
+    return run_paired(every, matchup, db=db, progress=Silent(), all_controls=True).campaign_id
 
 
 def read(db: Path) -> Pool:
@@ -73,9 +78,32 @@ def read(db: Path) -> Pool:
             "WHERE t.campaign_id = ? AND s.phase = 'steady' AND t.status = 'ok' GROUP BY ALL",
             [campaign],
         ).fetchall()
+        ((wall_s,),) = reader.sql(
+            "SELECT date_diff('millisecond', min(started_at), max(started_at)) / 1e3 FROM v_trials "
+            "WHERE campaign_id = ?",
+            [campaign],
+        ).fetchall()
     iterations = {}
     for variant, block, latencies in told:
         plain, role = role_of(variant)
         if role is not None:
             iterations[plain, role, block] = np.array(latencies) / 1e9
-    return Pool(pairs=pairs, iterations=iterations, blocks=len({block for _, _, block in iterations}))
+    processes = Counter(block for _, _, block in iterations)
+    whole = tuple(sorted(block for block, count in processes.items() if count == len(Role) * len(pairs)))
+    return Pool(
+        pairs=tuple(_within(pair, frozenset(whole)) for pair in pairs),
+        iterations=iterations,
+        recorded=whole,
+        lost=len(processes) - len(whole),
+        wall_s=wall_s,
+    )
+
+
+def _within(pair: Pair, blocks: frozenset[int]) -> Pair:
+    """A pair of these blocks alone."""
+    head, base, control = (
+        replace(side, estimates=[e for e in side.estimates if e.block in blocks]) if side else None
+        for side in (pair.head, pair.base, pair.control)
+    )
+    assert head is not None, "an arm has a head"
+    return replace(pair, head=head, base=base, control=control)
