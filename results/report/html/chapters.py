@@ -186,12 +186,11 @@ def _fingerprints(report: Report) -> tuple[tuple[str, TextTable], ...]:
 
 
 def _again(report: Report, detail: Detail) -> Chapter:
-    commands = (*detail.commands, *wording.look_further(report))
     return Chapter(
         ident="again",
         heading="Again",
         intro=(wording.AGAIN,),
-        commands=tuple(dict.fromkeys(commands)),
+        commands=wording.look_further(report, detail.commands),
     )
 
 
