@@ -42,7 +42,7 @@ def run(counts: Iterable[tuple[str, int]], db: Path, log: Path) -> list[LiveGate
     gates = []
     with tempfile.TemporaryDirectory() as folder:
         commits = make(Path(folder) / "study", seconds=SECONDS)
-        for head in _interleaved(counts):
+        for head in interleaved(counts):
             began = time.monotonic()
             try:
                 report = harness.gate(
@@ -79,7 +79,7 @@ def load(log: Path) -> list[LiveGate]:
     return [LiveGate(**json.loads(line)) for line in log.read_text().splitlines()]
 
 
-def _interleaved(counts: Iterable[tuple[str, int]]) -> list[str]:
+def interleaved(counts: Iterable[tuple[str, int]]) -> list[str]:
     """Heads spread evenly over the run, so that no part of the day is one head's."""
     placed = [((i + 0.5) / count, head) for head, count in counts for i in range(count)]
     return [head for _, head in sorted(placed)]
