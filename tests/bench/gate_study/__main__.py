@@ -26,7 +26,7 @@ from tests.bench.gate_study import beside, evidence, live, pool
 
 PARTS: Final = ("record", "live", "replay")
 BLOCKS: Final = 80
-LIVE: Final = {"same": 20, "slow5": 10, "slow10": 10, "slow20": 10}
+LIVE: Final = {"same": 20, "slow5": 7, "slow10": 7, "slow20": 7}
 PEER_DRAWS: Final = 200
 
 
