@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.driver import Progress, Silent
-from harness.lane.messages import Opening, SideOrder
-from harness.paired.matchup import LaneOrder, Matchup
+from harness.paired.matchup import against_itself
 from harness.paired.run import run_paired
 from harness.runner import default_db, find_campaign, store_of
 from results.choice.measures import find_measure
@@ -20,7 +19,7 @@ from results.errors import NoBaselineError, UsageError
 from results.facts import load_facts
 from results.gate.noise import FEWEST_BLOCKS, NoiseFloor, noises, suggestion
 from results.gate.rules import DEFAULT_TOLERANCE, Bound, Policy, Rule
-from results.gate.sides import Role, pairs_of_run
+from results.gate.sides import pairs_of_run
 from results.report.summary import Machine
 from results.report.wording import machine
 
@@ -64,7 +63,7 @@ def calibrate(  # noqa: PLR0913 - a notebook's entry point: every keyword has a 
     every = Policy(rules=(rule,), blocks=blocks, confirm_blocks=0)
     run = run_paired(
         every,
-        _against_itself(source, overrides, trust=trust),
+        against_itself(source, overrides=tuple(overrides), trust=trust),
         db=store_path,
         progress=progress or Silent(),
         all_controls=True,
@@ -88,23 +87,8 @@ def calibrate(  # noqa: PLR0913 - a notebook's entry point: every keyword has a 
     )
 
 
-def _against_itself(source: Path | Mapping[str, Any], overrides: Sequence[str], *, trust: bool) -> Matchup:
-    """Both sides are the whole campaign, in one lane."""
-    here = Path.cwd()
-    home = source.parent if isinstance(source, Path) else here
-    path = tuple(dict.fromkeys((str(home), str(here)))) if trust else ()
-    opening = Opening(
-        campaign=source,
-        overrides=tuple(overrides),
-        trust=trust,
-        path=path,
-        sides=(SideOrder(role=Role.BASE), SideOrder(role=Role.HEAD)),
-    )
-    return Matchup(base="itself", head="every arm", lanes=(LaneOrder(folder=here, opening=opening),))
-
-
-def _as_written(source: Path | Mapping[str, Any], name: str) -> str:
-    """What a rule file may say for the campaign from wherever it lies: a shipped name, or a whole path."""
-    if isinstance(source, Path):
-        return name if "/" not in name and not Path(name).suffix else str(source)
-    return name
+def _as_written(source: Path | Mapping[str, Any], name: str) -> str | None:
+    """What a rule file may say for the campaign from wherever it lies; None for one that is in no file."""
+    if not isinstance(source, Path):
+        return None
+    return name if find_campaign(Path(name)) != Path(name) else str(source)

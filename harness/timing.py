@@ -7,9 +7,9 @@ pytest.
 
 from __future__ import annotations
 
+import json
 import platform
 import random
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +19,8 @@ from typing import Final
 from collectors.host import fingerprint, git_revision
 from harness.agent import LIBRARIES
 from harness.forked import LOAD, Allowance, Timed, time_in_child
+from harness.runner import run_name
+from harness.worker import NO_STEADY_STATE
 from results.choice.measures import find_measure
 from results.errors import UsageError
 from results.facts import load_facts
@@ -28,13 +30,25 @@ from results.gate.rules import Bound, Policy, Rule
 from results.gate.sides import Pair, Role, named, pairs_of_campaigns, pairs_of_run
 from results.latency import summarise
 from results.quantities import Dimension, parse_quantity
-from results.records import Absence, Arm, ArmRecord, CampaignRecord, Environment, Metric, RunRecord, TrialKey, digest
+from results.records import (
+    Absence,
+    Arm,
+    ArmRecord,
+    CampaignRecord,
+    Environment,
+    Metric,
+    RunRecord,
+    TrialKey,
+    canonical_json,
+    digest,
+)
 from results.store import Store
 
 CAMPAIGN: Final = "pytest-timing"
 ENGINE: Final = "python"
 DEVICE: Final = "cpu/1t"
-NO_STEADY_STATE: Final = "no_steady_state"
+_IS_BASELINE: Final = "is_baseline"
+"""What a stored run says of itself, so that of many only those are held against that were meant to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +123,7 @@ def against_stored(asked: Asked, head: Call, *, db: Path, update: bool = False) 
     policy = asked.policy()
     store = Store(db)
     earlier = None if update or not db.exists() else _baseline(store, asked)
-    run = _Run.begin(asked, (None,), db)
+    run = _Run.begin(asked, (None,), db, is_baseline=earlier is None)
     run.blocks(range(policy.blocks + policy.confirm_blocks), {None: head}, seed=0)
     facts = load_facts(store, run.campaign_id)
     if earlier is None:
@@ -120,13 +134,16 @@ def against_stored(asked: Asked, head: Call, *, db: Path, update: bool = False) 
 
 
 def _baseline(store: Store, asked: Asked) -> str | None:
-    """The first stored run of this test and name on a machine like this one."""
+    """The newest run of this test and name, on a machine like this one, that was to be a baseline and ended ok."""
     here = fingerprint(LIBRARIES)
-    for campaign in store.campaigns():
-        if campaign.content_hash == _content(asked, (None,)):
-            machines = store.fingerprints(campaign.campaign_id).values()
-            if machines and not any(machine.differences(here) for machine in machines):
-                return campaign.campaign_id
+    content = _content(asked, (None,))
+    for campaign in reversed(store.campaigns()):
+        if campaign.content_hash != content or not json.loads(campaign.spec).get(_IS_BASELINE):
+            continue
+        machines = store.fingerprints(campaign.campaign_id).values()
+        is_like = not any(machine.differences(here) for machine in machines)
+        if is_like and store.estimates(campaign.campaign_id):
+            return campaign.campaign_id
     return None
 
 
@@ -145,16 +162,15 @@ class _Run:
     git_sha: str | None
 
     @classmethod
-    def begin(cls, asked: Asked, roles: Sequence[Role | None], db: Path) -> _Run:
+    def begin(cls, asked: Asked, roles: Sequence[Role | None], db: Path, *, is_baseline: bool = False) -> _Run:
         store = Store(db)
         content = _content(asked, roles)
         earlier = sum(1 for c in store.campaigns() if c.content_hash == content) if db.exists() else 0
-        slug = re.sub(r"[^a-z0-9]+", "-", asked.name.lower()).strip("-") or "call"
         record = CampaignRecord(
-            campaign_id=f"{CAMPAIGN}-{slug}-{content[:8]}" + (f"-r{earlier + 1}" if earlier else ""),
+            campaign_id=run_name(f"{CAMPAIGN}-{asked.name}", content, earlier + 1),
             name=CAMPAIGN,
             content_hash=content,
-            spec="{}",
+            spec=canonical_json({_IS_BASELINE: is_baseline}),
             seed=0,
             started_at=datetime.now(UTC),
             reference=None,

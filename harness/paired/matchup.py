@@ -246,6 +246,15 @@ def _variants(question: Question, head: str) -> Matchup:
     return Matchup(base=question.base, head=head, lanes=(lane,), base_variant=question.base)
 
 
+def against_itself(
+    source: Path | Mapping[str, Any], *, overrides: tuple[str, ...] = (), trust: bool = False
+) -> Matchup:
+    """Both sides are the whole of one campaign, in one lane: what a host does to equal arms."""
+    question = Question(base="itself", campaign=source, overrides=overrides, trust=trust)
+    sides = (SideOrder(role=Role.BASE), SideOrder(role=Role.HEAD))
+    return Matchup(base="itself", head="every arm", lanes=(_one_lane(question, source, sides),))
+
+
 def _one_lane(question: Question, source: Path | Mapping[str, Any], sides: tuple[SideOrder, ...]) -> LaneOrder:
     here = Path.cwd()
     home = source.parent if isinstance(source, Path) else here

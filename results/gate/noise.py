@@ -19,7 +19,7 @@ from results.facts import in_pairs
 from results.gate.effects import OneByOne, logs, spread
 from results.gate.finding import Finding, Verdict
 from results.gate.judge import judge, unresolved
-from results.gate.rules import FALSE_DISCOVERY_RATE, Bound, Policy, Rule
+from results.gate.rules import DEFAULT_TOLERANCE, FALSE_DISCOVERY_RATE, Bound, Policy, Rule
 from results.gate.sides import Pair, Side
 from results.records import Arm
 from results.units import SHARE_PER_PERCENT
@@ -144,7 +144,7 @@ def _noise(pair: Pair, measure: Measure, policy: Policy, draws: int, seed: int) 
         drift=spread(logs(theirs)),
         tolerances=tuple(kept),
         smallest_detectable=None if shift is None else float(np.expm1(shift)),
-        blocks_needed=needed.needed(float(np.log1p(0.02)), policy.false_discovery_rate),
+        blocks_needed=needed.needed(float(np.log1p(DEFAULT_TOLERANCE)), policy.false_discovery_rate),
     )
 
 
@@ -221,11 +221,11 @@ def _by_block(side: Side) -> dict[int, list[Estimate]]:
     return grouped
 
 
-def suggestion(campaign: str, found: Sequence[Noise], policy: Policy) -> str:
+def suggestion(campaign: str | None, found: Sequence[Noise], policy: Policy) -> str:
     """A rule file in YAML: for each figure the tolerance that every arm keeps, with the evidence as comments."""
     lines = [
         f"# By `joulemark gate calibrate`, for gates of {policy.blocks} + {policy.confirm_blocks} blocks on this host.",
-        f"campaign: {_quoted(campaign)}",
+        *([f"campaign: {_quoted(campaign)}"] if campaign is not None else []),
         f"blocks: {policy.blocks}",
         f"confirm_blocks: {policy.confirm_blocks}",
     ]

@@ -69,8 +69,11 @@ def test_without_a_base_the_first_run_is_the_baseline(tmp_path: Path) -> None:
     first = _pytest(tmp_path, test.format("fast"))
     second = _pytest(tmp_path, test.format("slow"))
     strict = _pytest(tmp_path, test.format("slow"), "--joulemark-update", "--joulemark-strict")
+    after = _pytest(tmp_path, test.format("fast"))
 
-    assert (first.returncode, second.returncode, strict.returncode) == (0, 1, 1), first.stdout + second.stdout
+    codes = [ended.returncode for ended in (first, second, strict, after)]
+    assert codes == [0, 1, 1, 0], first.stdout + second.stdout + after.stdout
+    assert "spin: improved: " in after.stdout, "what was updated is the baseline now"
     assert "spin: no_baseline: " in first.stdout
     assert "spin: regressed: " in second.stdout
     assert "spin: no_baseline: " in strict.stdout

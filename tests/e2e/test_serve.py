@@ -243,9 +243,11 @@ def test_a_page_outlives_its_server(visitor: Callable[..., Visitor], tmp_path: P
         port = int(server.server_address[1])
     page.wait_for_selector('#link[data-kind="lost"]')
     store.write(record(FP32, 1))
+    assert page.locator("#link").get_attribute("data-kind") == "lost"
     with serving(store.path, port):
         page.wait_for_selector(LIVE)
         page.wait_for_function("() => document.querySelector('progress').value === 4")
+        assert page.locator("progress").evaluate("bar => bar.value") == 4
 
 
 @needs_browser

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 import results
 from harness.driver import Silent
-from harness.lane.messages import Opening, SideOrder
-from harness.paired.matchup import LaneOrder, Matchup
+from harness.paired.matchup import against_itself
 from harness.paired.run import run_paired
 from results.choice.measures import find_measure
 from results.facts import load_facts
@@ -61,9 +60,7 @@ def record(db: Path, *, blocks: int) -> str:
         blocks=blocks,
         confirm_blocks=0,
     )
-    opening = Opening(campaign=CAMPAIGN, sides=(SideOrder(role=Role.BASE), SideOrder(role=Role.HEAD)))
-    matchup = Matchup(base="itself", head="itself", lanes=(LaneOrder(folder=Path.cwd(), opening=opening),))
-    return run_paired(every, matchup, db=db, progress=Silent(), all_controls=True).campaign_id
+    return run_paired(every, against_itself(CAMPAIGN), db=db, progress=Silent(), all_controls=True).campaign_id
 
 
 def read(db: Path) -> Pool:
