@@ -15,7 +15,7 @@ from results.report.detail import Distribution
 from results.report.html.axes import measure
 from results.report.html.drawing import Frame, described, draw
 from results.report.html.looks import Curve, arm_name, curves, left_out, looks
-from results.report.html.views import Entry, Figure
+from results.report.html.views import Figure
 from results.report.page import Heading, TextTable
 from results.report.summary import Table
 
@@ -43,16 +43,7 @@ def picture(table: Table, told: Sequence[Distribution], ident: str) -> Figure | 
         picture=_draw(drawn, label),
         label=label,
         data=_data(table, able),
-        legend=tuple(
-            Entry(
-                text=curve.look.full,
-                symbol="line",
-                colour=curve.colour,
-                dash=" ".join(map(str, curve.dash)),
-                key=curve.look.key,
-            )
-            for _, curve in drawn
-        ),
+        legend=tuple(curve.entry for _, curve in drawn),
         notes=(
             "dots: percentiles that enough queries tell; the curves are of all finished trials' queries together",
             *left_out(len(drawn), len(able)),

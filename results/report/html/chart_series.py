@@ -61,16 +61,7 @@ def pictures(table: Table, told: Sequence[Series], ident: str) -> Iterator[Figur
             label=label,
             data=_data(table, able),
             legend=(
-                *(
-                    Entry(
-                        text=curve.look.full,
-                        symbol="line",
-                        colour=curve.colour,
-                        dash=" ".join(map(str, curve.dash)),
-                        key=curve.look.key,
-                    )
-                    for _, curve in drawn
-                ),
+                *(curve.entry for _, curve in drawn),
                 Entry(text="measured window", symbol="swatch", colour="var(--band)"),
             ),
             notes=left_out(len(drawn), len(able)),

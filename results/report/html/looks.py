@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from results.report.columns import clean
+from results.report.html.views import Entry
 from results.report.summary import Row, Table
 
 MAX_NAME: Final = 24
@@ -38,6 +39,17 @@ class Curve:
     look: Look
     colour: str
     dash: tuple[int, ...]
+
+    @property
+    def entry(self) -> Entry:
+        """Its line in the legend."""
+        return Entry(
+            text=self.look.full,
+            symbol="line",
+            colour=self.colour,
+            dash=" ".join(map(str, self.dash)),
+            key=self.look.key,
+        )
 
 
 def looks(table: Table) -> Mapping[str, Look]:
